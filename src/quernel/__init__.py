@@ -1,0 +1,1 @@
+"""quernel: deep learning on a CPU."""
