@@ -42,7 +42,7 @@ def gather(x: Array, indices: Array, axis: int = 0) -> Array:
 
 
 def scatter_add(dy: Array, indices: Array, length: int, axis: int = 0) -> Array:
-    """Backward of `gather`: slice i of `dy` is added to slice indices[i] of `length` slices of zeros, i rising."""
+    """Backward of `gather`: slice i of `dy` added to slice indices[i] of `length` zero slices, i rising."""
     rows = np.moveaxis(dy, axis, 0)
     dx = np.zeros((length, *rows.shape[1:]), dtype=dy.dtype)
     np.add.at(dx, indices, rows)

@@ -29,7 +29,7 @@ def reduce(op: str, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> 
     """
     if op in ("max", "min"):
         extreme = np.max if op == "max" else np.min
-        return np.array(extreme(x, axis=axes, keepdims=keepdims))
+        return np.array(extreme(x, axis=axes, keepdims=keepdims), order="C")
     wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
         if op == "sum":
@@ -41,14 +41,14 @@ def reduce(op: str, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> 
             result = _mean(deviation * deviation, axes, keepdims)
         else:
             raise ValueError(f"unknown reduction {op!r}: expected sum, mean, max, min or var")
-        return np.asarray(result, dtype=x.dtype)
+        return np.asarray(result, dtype=x.dtype, order="C")
 
 
 def argmax(x: Array, axis: int) -> Array:
     """Index (int64) of the largest element along `axis`: nan before all, the first of equals."""
-    return np.asarray(np.argmax(x, axis=axis), dtype=np.int64)
+    return np.asarray(np.argmax(x, axis=axis), dtype=np.int64, order="C")
 
 
 def argmin(x: Array, axis: int) -> Array:
     """Index (int64) of the smallest element along `axis`: nan before all, the first of equals."""
-    return np.asarray(np.argmin(x, axis=axis), dtype=np.int64)
+    return np.asarray(np.argmin(x, axis=axis), dtype=np.int64, order="C")
