@@ -3,8 +3,8 @@
     import quernel as qn
     from quernel import layers, losses, optimizers, datasets
 
-This page is the public surface (``__init__.pyi`` gives its types). Nothing is loaded before its first use, so that
-``import quernel`` costs next to nothing.
+This page is the public surface (``__init__.pyi`` gives its types). Nothing is loaded before its first
+use, so that ``import quernel`` costs next to nothing.
 """
 
 from __future__ import annotations

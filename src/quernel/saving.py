@@ -1,8 +1,8 @@
 """Arrays in a safetensors file: a small reader and writer of our own.
 
 The format (https://github.com/huggingface/safetensors#format) is an 8-byte little-endian header length, a
-JSON header ``{name: {"dtype", "shape", "data_offsets"}, "__metadata__": {str: str}}`` and the raw little-endian
-data.
+JSON header ``{name: {"dtype", "shape", "data_offsets"}, "__metadata__": {str: str}}`` and the raw data,
+little-endian too.
 
 Writing is crash-safe: whoever reads the path sees the old file or the new one, never half of either. Reading
 trusts nothing: every number in the header is checked before memory is allocated for it, and nothing is ever
@@ -41,8 +41,8 @@ NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Write a file so that a crash at any moment leaves the old content or the new one.
 
-    The bytes go to a temporary file in the same folder, are forced to disk (fsync) and take the name over in one
-    step (rename); then the folder's entry is forced to disk too. On an exception the old file stays as it was.
+    The bytes go to a temporary file in the same folder, are forced to disk (fsync) and take the name over in
+    one step (rename); then the folder's entry is forced to disk too. On an exception the old file stays.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def save_tensors(
     Parameters
     ----------
     path : the file to write or replace, usually ending in ``.safetensors``.
-    tensors : name -> array (NumPy array, Tensor, or anything NumPy understands) of a boolean, integer or real type.
+    tensors : name -> array (NumPy array, Tensor, anything NumPy reads) of a boolean, integer or real type.
     metadata : text to keep beside them, ``str -> str``.
 
     Raises
