@@ -1,7 +1,7 @@
 """Convolution in two dimensions, channels last, one filter tap at a time.
 
 N images, H x W inputs of C channels, OH x OW outputs of K channels, a filter of KH x KW taps, G groups.
-Tap (i, j) meets output (p, q) at input (p * sh + i * dh - top, q * sw + j * dw - left); what lies outside is zero.
+Tap (i, j) meets output (p, q) at input (p * sh + i * dh - top, q * sw + j * dw - left); zero outside x.
 """
 
 from __future__ import annotations

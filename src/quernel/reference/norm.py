@@ -37,7 +37,7 @@ def batch_norm_forward_train(
     epsilon: float,
     activation: str = "linear",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x (..., C) to y (..., C) and the batch's mean, biased variance, 1 / sqrt(variance + epsilon), each (C,).
+    """x (..., C) to y (..., C) and the batch's mean, biased variance, 1 / sqrt(var + epsilon), each (C,).
 
     ``activation`` is "linear" or "relu". An empty batch has mean 0 and variance 0.
     """
@@ -71,7 +71,7 @@ def batch_norm_backward(
     inv_std: np.ndarray,
     activation: str = "linear",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """dy (..., C) to dx (..., C), dgamma (C,), dbeta (C,); "relu" lets dy pass where y > 0, else y is not used.
+    """dy (..., C) to dx (..., C), dgamma (C,), dbeta (C,); with "relu", dy passes where y > 0 only.
 
     The mean and the deviation depend on x too; what remains of dy is what is orthogonal to 1 and to x_hat.
     """

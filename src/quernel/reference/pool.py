@@ -14,6 +14,7 @@ __all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+Shape = tuple[int, int, int, int]
 
 
 def _output_size(size: Pair, pool_size: Pair, strides: Pair, padding: Padding) -> Pair:
@@ -70,7 +71,7 @@ def max_pool2d_forward(
 def max_pool2d_backward(
     dy: np.ndarray,
     index: np.ndarray,
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     pool_size: Pair,
     strides: Pair,
     padding: Padding,
@@ -113,7 +114,7 @@ def avg_pool2d_forward(
 
 def avg_pool2d_backward(
     dy: np.ndarray,
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     pool_size: Pair,
     strides: Pair,
     padding: Padding,
