@@ -1,0 +1,2 @@
+/* activation.h */
+#define ACTIVATION_KERNELS(K)

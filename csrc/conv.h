@@ -1,0 +1,2 @@
+/* conv.h */
+#define CONV_KERNELS(K)

@@ -1,0 +1,2 @@
+/* elementwise.h */
+#define ELEMENTWISE_KERNELS(K)

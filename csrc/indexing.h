@@ -1,0 +1,2 @@
+/* indexing.h */
+#define INDEXING_KERNELS(K)

@@ -1,0 +1,92 @@
+/* kernels.h   The contract between the C kernels and the code that drives them.
+ *
+ * A kernel is arithmetic on memory it is handed: single-threaded, allocating nothing, knowing nothing of Python.
+ * All kernels have one type. `args` points to the kernel's own struct, declared in its stem's header: outputs, inputs,
+ * sizes, in that order. The kernel works on units [lo, hi); its stem says what a unit is (a row, an image, a chunk).
+ *
+ * Two rules make results independent of the number of threads:
+ *   - what a unit computes does not depend on how units are grouped into ranges;
+ *   - a sum over units is written as one partial per unit, and partials are added in index order by a second kernel.
+ *
+ * Data pointers are void * because one struct serves float and double; sizes and strides count elements, not bytes,
+ * unless named `bytes`. `scratch` is private to the calling thread, 64-byte aligned, and holds garbage on entry.
+ *
+ * Letters:  N batch  H, W image rows and columns  C channels in  K channels out (conv) or the summed index (gemm)
+ *           KH, KW window  OH, OW output rows and columns  T time steps  U units of a recurrent layer  R rows
+ *           VL lanes of a vector
+ */
+#ifndef QUERNEL_KERNELS_H
+#define QUERNEL_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void kernel_fn(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch);
+
+enum { F32, F64, REAL_COUNT };
+
+/* Activations by the numbers every stem uses (kernels/kinds.pyx has their names). */
+enum activation_kind {
+    ACT_LINEAR,
+    ACT_RELU,
+    ACT_LEAKY_RELU,
+    ACT_SIGMOID,
+    ACT_TANH,
+    ACT_SILU,
+    ACT_GELU,
+    ACT_GELU_TANH,
+    ACT_SOFTPLUS,
+    ACT_ELU
+};
+
+#include "activation.h"
+#include "conv.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "indexing.h"
+#include "norm.h"
+#include "optim.h"
+#include "pool.h"
+#include "random.h"
+#include "recurrent.h"
+#include "reduce.h"
+#include "softmax.h"
+
+#define ALL_KERNELS(K)                                                                                       \
+    ACTIVATION_KERNELS(K)                                                                                    \
+    CONV_KERNELS(K)                                                                                          \
+    ELEMENTWISE_KERNELS(K)                                                                                   \
+    GEMM_KERNELS(K)                                                                                          \
+    INDEXING_KERNELS(K)                                                                                      \
+    NORM_KERNELS(K)                                                                                          \
+    OPTIM_KERNELS(K)                                                                                         \
+    POOL_KERNELS(K)                                                                                          \
+    RANDOM_KERNELS(K)                                                                                        \
+    RECURRENT_KERNELS(K)                                                                                     \
+    REDUCE_KERNELS(K)                                                                                        \
+    SOFTMAX_KERNELS(K)
+
+#define KERNEL_ID(name) K_##name,
+enum { ALL_KERNELS(KERNEL_ID) KERNEL_COUNT };
+
+/* One table per instruction set. */
+struct kernel_table {
+    const char *isa;
+    int lanes[REAL_COUNT];     /* VL */
+    int tile_rows[REAL_COUNT]; /* tallest matrix tile */
+    int tile_cols[REAL_COUNT]; /* widest matrix tile, in elements */
+    kernel_fn *fn[REAL_COUNT][KERNEL_COUNT];
+};
+
+/* select.c */
+const struct kernel_table *quernel_table(const char *isa); /* NULL: not built in, or the CPU lacks it */
+const char *quernel_isa_names(int supported);              /* space-separated; all built or those this CPU runs */
+
+/* process.c */
+unsigned quernel_flush_denormals(void);      /* this thread; returns the state to restore */
+void quernel_restore_denormals(unsigned state);
+int quernel_watch_fork(void);                /* call once; 0 on success */
+int quernel_was_forked(void);                /* true in a child forked after the parent's threads had started */
+void quernel_threads_started(void);          /* call before the first parallel region */
+
+#endif

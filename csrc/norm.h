@@ -1,0 +1,2 @@
+/* norm.h */
+#define NORM_KERNELS(K)

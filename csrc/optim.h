@@ -1,0 +1,2 @@
+/* optim.h */
+#define OPTIM_KERNELS(K)

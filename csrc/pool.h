@@ -1,0 +1,2 @@
+/* pool.h */
+#define POOL_KERNELS(K)

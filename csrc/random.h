@@ -1,0 +1,2 @@
+/* random.h */
+#define RANDOM_KERNELS(K)

@@ -1,0 +1,2 @@
+/* recurrent.h */
+#define RECURRENT_KERNELS(K)

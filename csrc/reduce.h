@@ -1,0 +1,2 @@
+/* reduce.h */
+#define REDUCE_KERNELS(K)

@@ -1,0 +1,194 @@
+/* simd.h   The vector type, its width, and the dozen operations the kernels are written in.
+ * Arithmetic and comparisons are plain C on `vec` (GCC/Clang vector extensions); a comparison gives an `ivec` mask of
+ * 0 or -1 per lane. Tails use load_part/store_part and the same vector code, so that a value never depends on where
+ * in an array it stands.
+ *
+ * exp, log, tanh, sigmoid and erf are written for this file; measured errors stand in docs/kernels.md. */
+#define VL ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
+#define vec FN(vec)
+#define ivec FN(ivec)
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef INT ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL FN(vec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+#ifndef QUERNEL_INLINE
+#define QUERNEL_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+QUERNEL_INLINE vec FN(load)(const REAL *p)
+{
+    return *(const FN(vec_unaligned) *)p;
+}
+
+QUERNEL_INLINE void FN(store)(REAL *p, vec v)
+{
+    *(FN(vec_unaligned) *)p = v;
+}
+
+QUERNEL_INLINE vec FN(splat)(REAL s)
+{
+    return s - (vec){0};
+}
+
+/* Lane operations that the vector extensions lack in C. */
+#if defined(__AVX512F__) && VECTOR_BYTES == 64
+#include <immintrin.h>
+#if REAL_IS_DOUBLE
+#define AVX512(op) _mm512_##op##_pd
+#define LANE_MASK(n) ((__mmask8)((1u << (n)) - 1))
+#define MASK_OF(m) _mm512_movepi64_mask((__m512i)(m))
+#else
+#define AVX512(op) _mm512_##op##_ps
+#define LANE_MASK(n) ((__mmask16)((1u << (n)) - 1))
+#define MASK_OF(m) _mm512_movepi32_mask((__m512i)(m))
+#endif
+
+QUERNEL_INLINE vec FN(select)(ivec mask, vec a, vec b)
+{
+    return AVX512(mask_blend)(MASK_OF(mask), b, a);
+}
+
+QUERNEL_INLINE vec FN(load_part)(const REAL *p, ptrdiff_t n, REAL fill)
+{
+    return AVX512(mask_loadu)(AVX512(set1)(fill), LANE_MASK(n), p);
+}
+
+QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n)
+{
+    AVX512(mask_storeu)(p, LANE_MASK(n), v);
+}
+
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
+{
+    return AVX512(max)(a, b);
+}
+
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
+{
+    return AVX512(min)(a, b);
+}
+
+QUERNEL_INLINE vec FN(vsqrt)(vec a)
+{
+    return AVX512(sqrt)(a);
+}
+#undef AVX512
+#undef LANE_MASK
+#undef MASK_OF
+#else
+#if defined(__AVX__) && VECTOR_BYTES == 32
+#include <immintrin.h>
+#if REAL_IS_DOUBLE
+#define NATIVE(op) _mm256_##op##_pd
+#else
+#define NATIVE(op) _mm256_##op##_ps
+#endif
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+#include <emmintrin.h>
+#if REAL_IS_DOUBLE
+#define NATIVE(op) _mm_##op##_pd
+#else
+#define NATIVE(op) _mm_##op##_ps
+#endif
+#endif
+
+QUERNEL_INLINE vec FN(select)(ivec mask, vec a, vec b)
+{
+#if defined(__AVX__) && VECTOR_BYTES == 32
+    return NATIVE(blendv)(b, a, (vec)mask);
+#else
+    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
+#endif
+}
+
+QUERNEL_INLINE vec FN(load_part)(const REAL *p, ptrdiff_t n, REAL fill)
+{
+    vec v = FN(splat)(fill);
+    memcpy(&v, p, (size_t)n * sizeof(REAL));
+    return v;
+}
+
+QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n)
+{
+    memcpy(p, &v, (size_t)n * sizeof(REAL));
+}
+
+#ifdef NATIVE
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
+{
+    return NATIVE(max)(a, b);
+}
+
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
+{
+    return NATIVE(min)(a, b);
+}
+
+QUERNEL_INLINE vec FN(vsqrt)(vec a)
+{
+    return NATIVE(sqrt)(a);
+}
+#undef NATIVE
+#else
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
+{
+    return FN(select)(a > b, a, b);
+}
+
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
+{
+    return FN(select)(a < b, a, b);
+}
+
+QUERNEL_INLINE vec FN(vsqrt)(vec a)
+{
+    for (ptrdiff_t i = 0; i < VL; i++) a[i] = REAL_IS_DOUBLE ? (REAL)sqrt(a[i]) : (REAL)sqrtf((float)a[i]);
+    return a;
+}
+#endif
+#endif
+
+/* A tail of n < VL elements, or a whole vector. */
+QUERNEL_INLINE vec FN(load_upto)(const REAL *p, ptrdiff_t n, REAL fill)
+{
+    return n >= VL ? FN(load)(p) : FN(load_part)(p, n, fill);
+}
+
+QUERNEL_INLINE void FN(store_upto)(REAL *p, vec v, ptrdiff_t n)
+{
+    if (n >= VL)
+        FN(store)(p, v);
+    else
+        FN(store_part)(p, v, n);
+}
+
+QUERNEL_INLINE vec FN(vabs)(vec a)
+{
+    return (vec)((ivec)a & ~(ivec)FN(splat)((REAL)-0.0));
+}
+
+QUERNEL_INLINE vec FN(copysign)(vec magnitude, vec sign)
+{
+    const ivec bit = (ivec)FN(splat)((REAL)-0.0);
+    return (vec)(((ivec)magnitude & ~bit) | ((ivec)sign & bit));
+}
+
+/* Halving adds neighbours in the same order at every width: lane i meets lane i + VL/2. */
+QUERNEL_INLINE REAL FN(hsum)(vec v)
+{
+    REAL lane[VECTOR_BYTES / sizeof(REAL)];
+    memcpy(lane, &v, sizeof v);
+    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+QUERNEL_INLINE REAL FN(hmax)(vec v)
+{
+    REAL max = v[0];
+    for (ptrdiff_t i = 1; i < VL; i++) max = v[i] > max ? v[i] : max;
+    return max;
+}
+
+#include "simd_math.inc.h"

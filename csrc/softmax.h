@@ -1,0 +1,2 @@
+/* softmax.h */
+#define SOFTMAX_KERNELS(K)

@@ -1,0 +1,1 @@
+/* softmax.inc.h */

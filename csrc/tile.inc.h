@@ -1,0 +1,114 @@
+/* tile.inc.h   The one matrix tile.
+ *
+ *   acc[i][j] (+)= sum_{r < R} sum_{k < K} A[i a_i + r a_r + k a_k] * B[r b_r + k b_k + j]
+ *
+ * Strides decide what it is: a product (R = 1), a convolution (r a filter row, k the contiguous run of KW*C inputs), a
+ * filter gradient. The block of accumulators, up to TILE_ROWS x TILE_VECTORS vectors, lives in registers; one function
+ * per height and width is made from one text, so that odd sizes never fall back to scalar code. Each output is one
+ * chain of multiply-adds in the order r, k whatever the height: a row's bits do not depend on the rows beside it.
+ * B is read in whole vectors: callers pad it. */
+#ifndef TILE_VECTORS
+#define TILE_VECTORS 2
+#endif
+#define TILE_COLS (TILE_VECTORS * VL)
+
+QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL *c, const int rows, const int vectors)
+{
+    const REAL *b_panel = t->b;
+    const ptrdiff_t a_i = t->a_i, a_k = t->a_k, b_k = t->b_k, c_i = t->c_i;
+    const ptrdiff_t last = t->cols - (vectors - 1) * VL; /* valid lanes of the last vector */
+    vec acc[TILE_ROWS][TILE_VECTORS];
+
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            acc[i][j] = t->add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
+
+    for (ptrdiff_t r = 0; r < t->R; r++) {
+        const REAL *a_row = a + r * t->a_r, *b = b_panel + r * t->b_r;
+        for (ptrdiff_t k = 0; k < t->K; k++, a_row += a_k, b += b_k) {
+            vec b_j[TILE_VECTORS];
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++) b_j[j] = FN(load)(b + j * VL);
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+                for (int j = 0; j < vectors; j++) acc[i][j] += a_row[i * a_i] * b_j[j];
+        }
+    }
+
+    const REAL *bias = t->bias;
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++) {
+        const ptrdiff_t n = j == vectors - 1 ? last : VL;
+        const vec b = bias ? FN(load_upto)(bias + j * VL, n, 0) : (vec){0};
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            vec y = acc[i][j] + b;
+            if (t->activation == ACT_RELU) y = FN(select)(y < 0, (vec){0}, y);
+            FN(store_upto)(c + i * c_i + j * VL, y, n);
+        }
+    }
+}
+
+typedef void FN(tile_fn)(const struct tile_args *t, const REAL *a, REAL *c);
+
+#define TILE(rows)                                                                                           \
+    static __attribute__((noinline)) void FN(tile_##rows##x1)(const struct tile_args *t, const REAL *a, REAL *c) \
+    {                                                                                                        \
+        FN(tile_body)(t, a, c, rows, 1);                                                                     \
+    }                                                                                                        \
+    static __attribute__((noinline)) void FN(tile_##rows##x2)(const struct tile_args *t, const REAL *a, REAL *c) \
+    {                                                                                                        \
+        FN(tile_body)(t, a, c, rows, 2);                                                                     \
+    }
+TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if TILE_ROWS > 6
+TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+#endif
+#if TILE_ROWS > 12
+TILE(13) TILE(14)
+#endif
+#undef TILE
+
+#define TILE_PAIR(rows) {FN(tile_##rows##x1), FN(tile_##rows##x2)}
+static FN(tile_fn) *const FN(tiles)[TILE_ROWS][TILE_VECTORS] = {
+    TILE_PAIR(1),  TILE_PAIR(2),  TILE_PAIR(3),  TILE_PAIR(4), TILE_PAIR(5), TILE_PAIR(6),
+#if TILE_ROWS > 6
+    TILE_PAIR(7),  TILE_PAIR(8),  TILE_PAIR(9),  TILE_PAIR(10), TILE_PAIR(11), TILE_PAIR(12),
+#endif
+#if TILE_ROWS > 12
+    TILE_PAIR(13), TILE_PAIR(14),
+#endif
+};
+#undef TILE_PAIR
+
+/* The activations that are too long to stand in every tile are applied to the finished block, which is in cache. */
+static void FN(activate_block)(const struct tile_args *t)
+{
+    for (ptrdiff_t i = 0; i < t->rows; i++) {
+        REAL *c = (REAL *)t->c + i * t->c_i;
+        for (ptrdiff_t j = 0; j < t->cols; j += VL) {
+            const vec x = FN(load_upto)(c + j, t->cols - j, 0);
+            FN(store_upto)(c + j, FN(activate)(x, t->activation, (REAL)t->alpha), t->cols - j);
+        }
+    }
+}
+
+/* A column of tiles: any number of rows, cut into near-equal heights. */
+static void FN(tile_rows)(const struct tile_args *t)
+{
+    const REAL *a = t->a;
+    REAL *c = t->c;
+    const int vectors = t->cols > VL;
+    ptrdiff_t tiles = (t->rows + TILE_ROWS - 1) / TILE_ROWS;
+    for (ptrdiff_t rows = t->rows; rows > 0; tiles--) {
+        const ptrdiff_t height = (rows + tiles - 1) / tiles;
+        FN(tiles)[height - 1][vectors](t, a, c);
+        a += height * t->a_i;
+        c += height * t->c_i;
+        rows -= height;
+    }
+    if (t->activation > ACT_RELU) FN(activate_block)(t);
+}

@@ -1,0 +1,1 @@
+cdef int activation_kind(str name) except -1

@@ -1,0 +1,155 @@
+"""One gate for all compute: every kernel is started by `launch` or `parallel`, without the GIL.
+
+A kernel's arguments are a plain struct of pointers and sizes. That is what will let a program be recorded (a copy of
+each struct, in order) and replayed without Python: values that change between steps live in memory the kernels read
+through a pointer, never in the struct.
+
+`for_range` is the one parallel loop. It cuts [0, units) into ranges of whole grains; which thread takes which range
+is left to chance, and nothing that a kernel computes may depend on it.
+"""
+
+import os
+
+from cython.parallel cimport parallel as omp_parallel, prange, threadid
+from libc.stddef cimport size_t
+
+from quernel.kernels.memory cimport pool_give, pool_take
+
+cdef extern from "kernels.h":
+    const kernel_table *quernel_table(const char *isa)
+    const char *quernel_isa_names(int supported)
+    unsigned quernel_flush_denormals() noexcept nogil
+    void quernel_restore_denormals(unsigned state) noexcept nogil
+    int quernel_watch_fork()
+    int quernel_was_forked() noexcept nogil
+    void quernel_threads_started() noexcept nogil
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define OPENMP_VERSION _OPENMP
+    #endif
+    /* Set where scratch could not be had; read and cleared by the launching thread, which is the only writer. */
+    static _Thread_local int launch_failed;
+    """
+    int launch_failed
+    int OPENMP_VERSION
+
+# Ranges per thread: enough that an unequal or disturbed thread does not hold up the others by more than a few percent.
+cdef enum:
+    RANGES_PER_THREAD = 8
+
+cdef int limit = 1
+
+
+cdef const kernel_table *choose() except NULL:
+    wanted = os.environ.get("QUERNEL_ISA", "")
+    supported = quernel_isa_names(1).decode().split()
+    if wanted and wanted not in supported:
+        built = quernel_isa_names(0).decode().split()
+        reason = "this CPU lacks it" if wanted in built else f"it is not in this build, which has {', '.join(built)}"
+        raise ImportError(
+            f"QUERNEL_ISA={wanted}: {reason}. This CPU runs: {', '.join(supported)}. "
+            "Unset QUERNEL_ISA to take the best of them."
+        )
+    name = wanted.encode()
+    return quernel_table(<const char *> name if wanted else NULL)
+
+
+table = choose()
+if quernel_watch_fork() != 0:
+    raise ImportError("quernel: could not register a fork handler (pthread_atfork failed)")
+
+
+def isa():
+    """The instruction set in use."""
+    return table.isa.decode()
+
+
+def isas_supported():
+    """Instruction sets that this build has and this CPU runs, best first."""
+    return quernel_isa_names(1).decode().split()
+
+
+def openmp_version():
+    """The OpenMP specification date the extensions were compiled for, as yyyymm."""
+    return OPENMP_VERSION
+
+
+def was_forked():
+    """Whether this process was forked from one whose kernel threads had started (then kernels use one thread)."""
+    return bool(quernel_was_forked())
+
+
+cdef int thread_limit() noexcept nogil:
+    return 1 if quernel_was_forked() else limit
+
+
+cdef int set_thread_limit(int n) except -1:
+    global limit
+    limit = n
+    return 0
+
+
+cdef void out_of_memory() noexcept nogil:
+    global launch_failed
+    launch_failed = 1
+
+
+cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
+                    size_t scratch_bytes) noexcept nogil:
+    """kernel(args, lo, hi, scratch) over [0, units) in ranges of whole grains, on as many threads as that fills."""
+    if units <= 0:
+        return
+    cdef Py_ssize_t grains = (units + grain - 1) // grain
+    cdef int threads = <int> min(<Py_ssize_t> thread_limit(), grains)
+    cdef size_t stride = (scratch_bytes + 127) // 64 * 64  # no two threads write to one cache line
+    cdef char *scratch = NULL
+    cdef Py_ssize_t ranges, length, i
+    cdef unsigned state = 0
+    if scratch_bytes:
+        scratch = <char *> pool_take(stride * threads)
+        if scratch == NULL:
+            out_of_memory()
+            return
+    if threads <= 1:
+        state = quernel_flush_denormals()
+        kernel(args, 0, units, scratch)
+        quernel_restore_denormals(state)
+    else:
+        quernel_threads_started()
+        length = grain * max(1, grains // (threads * RANGES_PER_THREAD))
+        ranges = (units + length - 1) // length
+        with omp_parallel(num_threads=threads):
+            state = quernel_flush_denormals()
+            for i in prange(ranges, schedule="dynamic", chunksize=1):
+                kernel(args, i * length, min(units, (i + 1) * length),
+                       NULL if scratch == NULL else scratch + threadid() * stride)
+            quernel_restore_denormals(state)
+    if scratch != NULL:
+        pool_give(scratch)
+
+
+cdef int finish() except -1:
+    global launch_failed
+    if launch_failed:
+        launch_failed = 0
+        raise MemoryError("quernel: no memory left for a kernel's scratch space")
+    return 0
+
+
+cdef int launch(run_fn *run, const void *args, size_t args_bytes) except -1:
+    """Run a kernel of several phases: run(args) calls for_range as often as it needs."""
+    with nogil:
+        run(args)
+    return finish()
+
+
+cdef int parallel(int id, int real, const void *args, size_t args_bytes, Py_ssize_t units, Py_ssize_t grain,
+                  size_t scratch_bytes) except -1:
+    """Run a kernel of one phase."""
+    cdef kernel_fn *kernel = kernel_of(id, real)
+    with nogil:
+        for_range(kernel, args, units, grain, scratch_bytes)
+    return finish()

@@ -1,0 +1,221 @@
+"""Memory: a caching pool of aligned blocks, and NumPy arrays that give their block back when they die.
+
+Fresh pages cost more than most kernels do: the kernel zeroes them one fault at a time. Blocks therefore return to a free
+list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
+so that at most a quarter of a block is unused.
+
+``QUERNEL_MEMORY_GUARD=1`` is for tests: blocks are framed by a pattern that is checked when they come back, and
+filled with NaN when handed out, so that neither a stray write nor a read of memory never written passes unseen.
+"""
+
+import os
+
+cimport cython
+cimport numpy as cnp
+from libc.stddef cimport size_t
+from libc.stdint cimport uint64_t, uintptr_t
+from libc.string cimport memset
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+
+    /* A block: a header of one cache line, then the memory. `next` links free blocks of a class. */
+    struct pool_block {
+        struct pool_block *next;
+        size_t size;   /* usable bytes */
+        size_t asked;  /* bytes asked for by the present holder */
+        int class_;
+        char pad[64 - 2 * sizeof(size_t) - sizeof(void *) - sizeof(int)];
+    };
+
+    enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF };
+
+    static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct pool_block *pool_free_list[POOL_CLASSES];
+    static size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations;
+    static int pool_guard;
+
+    /* Sizes 64, 80, 96, 112, 128, 160 ...: four to a power of two, multiples of 16. */
+    static int pool_class(size_t size, size_t *rounded)
+    {
+        if (size < 64) size = 64;
+        int log2 = 63 - __builtin_clzll((unsigned long long)size);
+        size_t quarter = (size_t)1 << (log2 - 2);
+        size_t steps = (size - ((size_t)1 << log2) + quarter - 1) / quarter;
+        *rounded = ((size_t)1 << log2) + steps * quarter;
+        return (log2 - 6) * 4 + (int)steps;
+    }
+
+    static void *pool_take_(size_t asked)
+    {
+        size_t size, want = asked + (pool_guard ? POOL_GUARD : 0);
+        if (want < asked || want > PTRDIFF_MAX / 2) return NULL;
+        int class_ = pool_class(want, &size);
+        pthread_mutex_lock(&pool_lock);
+        struct pool_block *block = pool_free_list[class_];
+        if (block) {
+            pool_free_list[class_] = block->next;
+            pool_cached -= block->size;
+        } else {
+            size_t bytes = (sizeof *block + size + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN;
+            pool_system_calls++;
+            block = aligned_alloc(POOL_ALIGN, bytes);
+            if (!block) {
+                pthread_mutex_unlock(&pool_lock);
+                return NULL;
+            }
+            block->size = size;
+            block->class_ = class_;
+        }
+        block->asked = asked;
+        pool_requests++;
+        pool_in_use += block->size;
+        if (pool_in_use > pool_peak) pool_peak = pool_in_use;
+        pthread_mutex_unlock(&pool_lock);
+        if (pool_guard) {
+            memset(block->pad, GUARD_BYTE, sizeof block->pad);
+            memset(block + 1, POISON_BYTE, asked);
+            memset((char *)(block + 1) + asked, GUARD_BYTE, POOL_GUARD);
+        }
+        return block + 1;
+    }
+
+    static void pool_check_(const struct pool_block *block)
+    {
+        const unsigned char *before = (const unsigned char *)block->pad;
+        const unsigned char *after = (const unsigned char *)(block + 1) + block->asked;
+        int bad = 0;
+        for (size_t i = 0; i < sizeof block->pad; i++) bad |= before[i] != GUARD_BYTE;
+        for (size_t i = 0; i < POOL_GUARD; i++) bad |= after[i] != GUARD_BYTE;
+        if (bad) pool_violations++;
+    }
+
+    static void pool_give_(void *memory)
+    {
+        struct pool_block *block = (struct pool_block *)memory - 1;
+        pthread_mutex_lock(&pool_lock);
+        if (pool_guard) pool_check_(block);
+        pool_in_use -= block->size;
+        pool_cached += block->size;
+        block->next = pool_free_list[block->class_];
+        pool_free_list[block->class_] = block;
+        pthread_mutex_unlock(&pool_lock);
+    }
+
+    static void pool_empty_(void)
+    {
+        pthread_mutex_lock(&pool_lock);
+        for (int i = 0; i < POOL_CLASSES; i++)
+            while (pool_free_list[i]) {
+                struct pool_block *block = pool_free_list[i];
+                pool_free_list[i] = block->next;
+                pool_cached -= block->size;
+                free(block);
+            }
+        pthread_mutex_unlock(&pool_lock);
+    }
+
+    /* A fork while another thread holds the lock would leave it locked for ever in the child. */
+    static void pool_before_fork_(void) { pthread_mutex_lock(&pool_lock); }
+    static void pool_after_fork_(void) { pthread_mutex_unlock(&pool_lock); }
+    static int pool_watch_fork_(void) { return pthread_atfork(pool_before_fork_, pool_after_fork_, pool_after_fork_); }
+    """
+    void *pool_take_(size_t size) noexcept nogil
+    void pool_give_(void *block) noexcept nogil
+    void pool_empty_() noexcept nogil
+    int pool_watch_fork_()
+    int pool_guard
+    size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations
+
+pool_guard = os.environ.get("QUERNEL_MEMORY_GUARD", "0") not in ("", "0")
+if pool_watch_fork_() != 0:
+    raise ImportError("quernel: could not register a fork handler (pthread_atfork failed)")
+
+
+cdef void *pool_take(size_t size) noexcept nogil:
+    """A 64-byte aligned block of at least `size` bytes with undefined content, or NULL."""
+    return pool_take_(size)
+
+
+cdef void pool_give(void *block) noexcept nogil:
+    pool_give_(block)
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Block:
+    """Owner of a pool block: the base object of arrays made by new_array."""
+    cdef void *memory
+
+    def __dealloc__(self):
+        if self.memory != NULL:
+            pool_give_(self.memory)
+
+
+cdef cnp.ndarray new_typed(object shape, int typenum):
+    """An uninitialised C-contiguous array from the pool; MemoryError if there is none."""
+    cdef cnp.npy_intp dims[32]
+    cdef int ndim = 0
+    cdef size_t bytes = cnp.PyArray_DescrFromType(typenum).itemsize
+    cdef Block owner
+    cdef cnp.ndarray array
+    cdef bint overflow = False
+    for extent in shape:
+        dims[ndim] = extent
+        if dims[ndim] and bytes > (<size_t> 1 << 62) // <size_t> dims[ndim]:
+            overflow = True
+        bytes *= <size_t> dims[ndim]
+        ndim += 1
+    owner = Block.__new__(Block)
+    owner.memory = NULL if overflow else pool_take_(bytes)
+    if owner.memory == NULL:
+        raise MemoryError(f"quernel: no memory for an array of shape {tuple(shape)} ({bytes} bytes)")
+    array = cnp.PyArray_SimpleNewFromData(ndim, dims, typenum, owner.memory)
+    cnp.set_array_base(array, owner)
+    return array
+
+
+cdef cnp.ndarray new_array(object shape, int real):
+    return new_typed(shape, cnp.NPY_FLOAT64 if real else cnp.NPY_FLOAT32)
+
+
+cdef cnp.ndarray ready(object x):
+    """x as an aligned C-contiguous array: itself if it is one, else a copy."""
+    if isinstance(x, cnp.ndarray) and cnp.PyArray_ISCARRAY_RO(x):
+        return x
+    from quernel.kernels.indexing import copy
+    return copy(x)
+
+
+cdef int real_of(cnp.ndarray x) except -1:
+    """F32 or F64, the row of the kernel table for x."""
+    cdef int typenum = cnp.PyArray_TYPE(x)
+    if typenum == cnp.NPY_FLOAT32:
+        return 0
+    if typenum == cnp.NPY_FLOAT64:
+        return 1
+    raise TypeError(f"kernels take float32 or float64 arrays, got {x.dtype}")
+
+
+def memory_stats():
+    """What the pool holds, in bytes (`system_calls`, `requests` and `violations` are counts).
+
+    in_use: handed out; cached: free, kept for reuse; peak: the most that was ever in use; system_calls: blocks asked
+    of the operating system; requests: blocks handed out; violations: writes outside a block seen in guard mode.
+    """
+    return {
+        "in_use": pool_in_use, "cached": pool_cached, "peak": pool_peak, "system_calls": pool_system_calls,
+        "requests": pool_requests, "violations": pool_violations,
+    }
+
+
+def empty_cache():
+    """Return the free blocks to the operating system."""
+    pool_empty_()
