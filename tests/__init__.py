@@ -1,0 +1,1 @@
+"""The tests, and the table of cases that the benchmarks share with them."""

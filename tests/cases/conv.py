@@ -1,0 +1,224 @@
+"""Cases of stem conv: N images of H x W x C, K filters of KH x KW, in G groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quernel import reference as R
+
+from .case import WIDTHS, Array, Bound, Case, Draw, gamma, linear, size
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+
+def same(sizes: Pair, window: Pair, strides: Pair = (1, 1), dilation: Pair = (1, 1)) -> Padding:
+    """Padding that makes ceil(size / stride) outputs; an odd rest goes behind."""
+    pads = []
+    for n, k, s, d in zip(sizes, window, strides, dilation, strict=True):
+        total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+        pads.append((total // 2, total - total // 2))
+    return pads[0], pads[1]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One convolution; `pad` is "same", "valid" or explicit."""
+
+    n: int
+    h: int
+    w: int
+    c: int
+    k: int
+    window: Pair = (3, 3)
+    strides: Pair = (1, 1)
+    pad: str | Padding = "same"
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def padding(self) -> Padding:
+        if self.pad == "same":
+            return same((self.h, self.w), self.window, self.strides, self.dilation)
+        return ((0, 0), (0, 0)) if isinstance(self.pad, str) else self.pad
+
+    @property
+    def name(self) -> str:
+        parts = [f"{self.n}x{self.h}x{self.w}x{self.c}-{self.window[0]}x{self.window[1]}-{self.k}"]
+        parts += [f"s{self.strides[0]}{self.strides[1]}"] * (self.strides != (1, 1))
+        parts += [f"d{self.dilation[0]}{self.dilation[1]}"] * (self.dilation != (1, 1))
+        parts += [f"g{self.groups}"] * (self.groups != 1)
+        parts += [str(self.pad).translate(str.maketrans("", "", "(), "))] * (self.pad != "same")
+        return "-".join(parts)
+
+    @property
+    def x(self) -> tuple[int, ...]:
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return *self.window, self.c // self.groups, self.k
+
+    @property
+    def y(self) -> tuple[int, ...]:
+        out = [
+            max((n + sum(p) - (k - 1) * d - 1) // s + 1, 0)
+            for n, k, s, p, d in zip(
+                (self.h, self.w), self.window, self.strides, self.padding, self.dilation, strict=True
+            )
+        ]
+        return self.n, out[0], out[1], self.k
+
+    @property
+    def terms(self) -> float:
+        """Products in one output of the forward pass."""
+        return size(*self.kernel[:3])
+
+    @property
+    def flops(self) -> float:
+        return 2 * size(*self.y) * self.terms
+
+    @property
+    def elements(self) -> float:
+        return size(*self.x) + size(*self.kernel) + size(*self.y)
+
+    @property
+    def geometry(self) -> list[Any]:
+        return [self.strides, self.padding, self.dilation]
+
+    def draw_kernel(self, d: Draw) -> Array:
+        return d.normal(*self.kernel, std=max(self.terms, 1.0) ** -0.5)
+
+
+def forward_bound(terms: float, alpha: float) -> Bound:
+    """The sum's error, through an activation of slope at most max(1, alpha), and a few ulp of its own."""
+
+    def bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+        x, kernel, bias = (None if v is None else np.abs(v) for v in args[:3])
+        product = gamma(terms + 2, eps) * R.conv2d_forward(x, kernel, bias, *args[3:7])
+        return [max(1.0, alpha) * (product + 4 * eps) + 8 * eps * np.abs(outputs[0])]
+
+    return bound
+
+
+def forward(s: Shape, activation: str = "linear", bias: bool = True, alpha: float = 0.0) -> Case:
+    def make(d: Draw) -> list[Any]:
+        b = d.normal(s.k) if bias else None
+        return [d.normal(*s.x), s.draw_kernel(d), b, *s.geometry, s.groups, activation, alpha]
+
+    return Case(
+        "conv2d_forward", f"{s.name}-{activation}{alpha or ''}{'' if bias else '-nobias'}", make,
+        forward_bound(s.terms, alpha), rows=(0,), flops=s.flops, elements=s.elements,
+    )  # fmt: skip
+
+
+def backward_input(s: Shape) -> Case:
+    return Case(
+        "conv2d_backward_input", s.name,
+        lambda d: [d.normal(*s.y), s.draw_kernel(d), s.x, *s.geometry, s.groups],
+        linear(R.conv2d_backward_input, size(*s.window) * s.k / s.groups), flops=s.flops, elements=s.elements,
+    )  # fmt: skip
+
+
+def backward_kernel(s: Shape) -> Case:
+    return Case(
+        "conv2d_backward_kernel", s.name,
+        lambda d: [d.normal(*s.y), d.normal(*s.x), s.kernel, *s.geometry, s.groups],
+        linear(R.conv2d_backward_kernel, size(*s.y[:3])), flops=s.flops, elements=s.elements,
+    )  # fmt: skip
+
+
+def im2col(s: Shape) -> Case:
+    rows = size(*s.y[:3])
+    return Case(
+        "im2col", s.name, lambda d: [d.normal(*s.x), s.window, *s.geometry],
+        linear(R.im2col, -2), elements=size(*s.x) + rows * size(*s.window) * s.c,
+    )  # fmt: skip
+
+
+def col2im(s: Shape) -> Case:
+    rows, columns = int(size(*s.y[:3])), int(size(*s.window) * s.c)
+    return Case(
+        "col2im", s.name, lambda d: [d.normal(rows, columns), s.x, s.window, *s.geometry],
+        linear(R.col2im, size(*s.window)), elements=size(*s.x) + float(rows) * columns,
+    )  # fmt: skip
+
+
+PLAIN = (
+    *(Shape(2, 5, 6, w, 3) for w in WIDTHS),
+    *(Shape(2, 5, 7, 3, w) for w in WIDTHS),
+    *(Shape(1, 4, w, 4, 5) for w in WIDTHS),
+    *(Shape(1, w, 4, 5, 4, pad="valid") for w in WIDTHS if w >= 3),
+    *(Shape(3, 7, 7, w, w, window=(1, 1)) for w in (1, 8, 17, 33, 64)),
+    *(Shape(2, 9, 9, w, w) for w in (16, 31, 32, 33)),
+    Shape(1, 28, 28, 1, 32),
+    Shape(2, 14, 14, 32, 65, window=(5, 5)),
+    Shape(2, 12, 12, 3, 16, window=(5, 5), pad="valid"),
+    Shape(1, 23, 23, 3, 17, window=(7, 7), strides=(2, 2)),
+    Shape(1, 13, 11, 7, 9, window=(2, 3)),
+    Shape(1, 6, 6, 2, 3, window=(4, 1)),
+    Shape(1, 9, 9, 1, 1, window=(9, 9), pad="valid"),
+    Shape(4, 1, 1, 5, 6),
+    Shape(7, 3, 3, 13, 11, pad=((2, 2), (2, 2))),
+)
+STRIDED = (
+    Shape(2, 9, 9, 8, 16, strides=(2, 2)),
+    Shape(2, 8, 8, 16, 8, strides=(2, 2)),
+    Shape(1, 10, 13, 3, 5, strides=(3, 2)),
+    Shape(1, 10, 13, 3, 5, strides=(1, 2), pad="valid"),
+    Shape(2, 7, 7, 5, 4, window=(1, 1), strides=(2, 2), pad="valid"),
+    Shape(1, 11, 11, 3, 4, window=(2, 2), strides=(3, 3), pad="valid"),  # some inputs are met by no tap
+    Shape(1, 12, 9, 2, 3, window=(2, 2), strides=(5, 4), pad="valid"),
+    Shape(1, 17, 17, 33, 7, window=(5, 5), strides=(4, 4)),
+)
+PADDED = (
+    Shape(1, 5, 5, 4, 4, pad=((2, 0), (0, 1))),
+    Shape(2, 6, 5, 3, 8, pad=((0, 3), (4, 0)), strides=(2, 1)),
+    Shape(1, 3, 3, 2, 2, window=(3, 3), pad=((5, 4), (3, 6))),  # outputs that see padding only
+    Shape(1, 2, 2, 3, 4, window=(5, 5), pad=((2, 2), (2, 2))),  # filter larger than the image
+    Shape(2, 4, 4, 17, 16, window=(4, 4)),  # "same" of an even window is asymmetric
+)
+DILATED = (
+    Shape(1, 9, 9, 4, 8, dilation=(2, 2)),
+    Shape(2, 11, 10, 3, 5, dilation=(3, 2), strides=(2, 1)),
+    Shape(1, 12, 12, 16, 17, dilation=(1, 4), pad="valid"),
+    Shape(1, 10, 10, 8, 8, dilation=(2, 2), strides=(2, 2), groups=4),
+)
+GROUPED = (
+    *(Shape(2, 6, 7, w, w, groups=w) for w in (2, 7, 8, 16, 17, 33)),  # depthwise
+    Shape(1, 7, 7, 32, 32, groups=32, strides=(2, 2)),
+    Shape(1, 6, 6, 5, 15, groups=5),  # three filters a channel
+    Shape(2, 5, 5, 12, 8, groups=4),
+    Shape(1, 6, 6, 64, 64, groups=32),
+    Shape(1, 5, 6, 34, 66, groups=2),
+    Shape(1, 5, 5, 9, 6, groups=3, window=(1, 1)),
+)
+EMPTY = (
+    Shape(0, 5, 5, 3, 4),
+    Shape(2, 5, 5, 0, 4),
+    Shape(2, 5, 5, 3, 0),
+    Shape(2, 2, 2, 3, 4, pad="valid"),  # no output
+    Shape(1, 0, 4, 3, 2, pad=((2, 2), (1, 1))),
+)
+# Large enough for every blocking decision: several threads, several column and channel blocks.
+LARGE = (Shape(3, 33, 31, 67, 70), Shape(2, 40, 40, 24, 48, strides=(2, 2)), Shape(5, 19, 19, 130, 36))
+
+ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *EMPTY, *LARGE)
+UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMPTY))
+
+CASES = [
+    *(forward(s) for s in ALL),
+    *(forward(Shape(2, 7, 9, 6, 19), kind, True, alpha) for kind, alpha in (
+        ("relu", 0.0), ("leaky_relu", 0.2), ("sigmoid", 0.0), ("tanh", 0.0), ("elu", 1.0), ("softplus", 0.0))),
+    forward(Shape(2, 7, 9, 6, 19), "relu", bias=False),
+    forward(Shape(2, 7, 9, 16, 16, groups=16), "relu"),
+    forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),
+    *(backward_input(s) for s in ALL),
+    *(backward_kernel(s) for s in ALL),
+    *(im2col(s) for s in UNGROUPED),
+    *(col2im(s) for s in UNGROUPED),
+]  # fmt: skip

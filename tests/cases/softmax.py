@@ -1,0 +1,166 @@
+"""Cases of stem softmax: R rows of C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quernel import reference as R
+
+from .case import WIDTHS, Array, Case, Draw, gamma, size
+
+FEW = 6.0  # roundings of one element, the logarithm's and the exponential's own 4 ulp included, in eps
+
+
+def _logits(d: Draw, r: int, c: int, data: str) -> Array:
+    if data == "huge":  # differences that overflow exp, sums that cancel
+        return d.normal(r, c, mean=5000.0, std=300.0)
+    if data == "equal":
+        return np.full((r, c), -3.25, d.dtype)
+    x = d.normal(r, c, std=3.0)
+    if data == "masked" and c:  # classes of probability 0, never the whole row
+        x[(d.rng.random((r, c)) < 0.3) & (np.arange(c) != c - 1)] = -np.inf
+    return x
+
+
+def _relative(x: Array, eps: float) -> Array:
+    """Relative error of exp(x - max) / sum: the subtraction's rounding is enlarged by |x - max|."""
+    with np.errstate(all="ignore"):
+        distance = np.abs(x - x.max(axis=1, keepdims=True, initial=-np.inf))
+    return gamma(x.shape[1], eps) + eps * (FEW + np.where(np.isfinite(distance), distance, 0))
+
+
+def _softmax_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    return [outputs[0] * _relative(args[0], eps)]
+
+
+def _log_softmax_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    x, y = args[0], outputs[0]
+    return [gamma(x.shape[1], eps) + FEW * eps * (1 + _finite(y) + _largest(x))]
+
+
+def _finite(x: Array) -> Array:
+    return np.where(np.isfinite(x), np.abs(x), 0)
+
+
+def _largest(x: Array) -> Array:
+    return _finite(x).max(axis=1, keepdims=True, initial=0.0)
+
+
+def _backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    dy, y = np.abs(args[0]), np.abs(args[1])
+    return [FEW * eps * y * dy + y * (gamma(y.shape[1], eps) + FEW * eps) * (dy * y).sum(axis=1, keepdims=True)]
+
+
+def _log_backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    dy, p = np.abs(args[0]), np.exp(args[1])
+    relative = gamma(p.shape[1], eps) + eps * (FEW + _finite(args[1]))
+    return [FEW * eps * dy + p * relative * dy.sum(axis=1, keepdims=True)]
+
+
+def rowwise(function: str, r: int, c: int, data: str = "normal") -> Case:
+    """softmax and log-softmax, forward and backward."""
+    forward = getattr(R, function.replace("backward", "forward"))
+    bounds = {
+        "softmax_forward": _softmax_bound, "log_softmax_forward": _log_softmax_bound,
+        "softmax_backward": _backward_bound, "log_softmax_backward": _log_backward_bound,
+    }  # fmt: skip
+
+    def make(d: Draw) -> list[Any]:
+        x = _logits(d, r, c, data)
+        return [x] if function.endswith("forward") else [d.normal(r, c), forward(x)]
+
+    backward = function.endswith("backward")
+    return Case(
+        function, f"{r}x{c}-{data}", make, bounds[function], rows=() if backward else (0,),
+        flops=5 * size(r, c), elements=(3 if backward else 2) * size(r, c),
+    )  # fmt: skip
+
+
+def _target(d: Draw, r: int, c: int, target: str) -> Array:
+    """"int64", "int32" labels, "onehot", or "soft" distributions whose sum is not 1."""
+    if target in ("int64", "int32"):
+        return d.integers(max(c, 1), r, dtype=target)
+    if target == "onehot":
+        return np.eye(max(c, 1), c, dtype=d.dtype)[d.integers(max(c, 1), r)]
+    return d.uniform(0.0, 2.0 / max(c, 1), r, c)
+
+
+def _options(d: Draw, r: int, c: int, target: str, weighted: bool, ignore: int | None, smoothing: float) -> list[Any]:
+    class_weight = d.uniform(0.2, 2.0, c) if weighted else None
+    soft = target in ("onehot", "soft")
+    labels = _target(d, r, c, target)
+    return [labels, class_weight, smoothing] if soft else [labels, class_weight, ignore, smoothing]
+
+
+def _weights(x: Array, options: Sequence[Any]) -> Array:
+    """Sum over classes of |q|·(|lse| + |x|) is all that a row's loss is made of: the q as an array (R, C)."""
+    target, class_weight, smoothing = options[0], options[1], options[-1]
+    rows, classes = x.shape
+    if target.ndim == 1:
+        target = (target[:, None] == np.arange(classes)).astype(float)
+    q = (1 - smoothing) * np.abs(target) + smoothing / max(classes, 1)
+    return q if class_weight is None else q * class_weight
+
+
+def _xent_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    x, q, lse = args[0], _weights(args[0], args[1:]), np.abs(outputs[1])
+    d_lse = gamma(x.shape[1], eps) + FEW * eps * (1 + lse + _largest(x)[:, 0])
+    return [(q * (d_lse[:, None] + FEW * eps * (_finite(x) + lse[:, None]))).sum(axis=1) * 2, d_lse]
+
+
+def _xent_backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    dloss, x, lse = args[:3]
+    q, p = _weights(x, args[3:]), np.exp(x - lse[:, None])
+    relative = _relative(x, eps) + eps * FEW * (1 + np.abs(lse[:, None]) + _finite(x))
+    error = p * relative * q.sum(axis=1, keepdims=True) + FEW * eps * (q + p * q.sum(axis=1, keepdims=True))
+    return [np.abs(dloss)[:, None] * error]
+
+
+def xent(
+    r: int, c: int, target: str = "int64", weighted: bool = False, ignore: int | None = None,
+    smoothing: float = 0.0, data: str = "normal",
+) -> list[Case]:  # fmt: skip
+    """Forward and backward of one cross-entropy."""
+    soft = target in ("onehot", "soft")
+    stem = "softmax_xent_soft" if soft else "softmax_xent"
+    parts = [f"{r}x{c}-{target}-{data}", "weighted" * weighted, f"ignore{ignore}" * (ignore is not None)]
+    name = "-".join(filter(None, [*parts, f"smooth{smoothing}" * bool(smoothing)]))
+
+    def forward(d: Draw) -> list[Any]:
+        return [_logits(d, r, c, data), *_options(d, r, c, target, weighted, ignore, smoothing)]
+
+    def backward(d: Draw) -> list[Any]:
+        args = forward(d)
+        _, lse = getattr(R, f"{stem}_forward")(*args)
+        return [d.normal(r), args[0], lse, *args[1:]]
+
+    return [
+        Case(f"{stem}_forward", name, forward, _xent_bound, flops=5 * size(r, c), elements=size(r, c)),
+        Case(
+            f"{stem}_backward", name, backward, _xent_backward_bound,
+            flops=6 * size(r, c), elements=2 * size(r, c),
+        ),
+    ]  # fmt: skip
+
+
+FUNCTIONS = ("softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward")
+SIZES = (
+    *((5, w) for w in WIDTHS), *((w, 10) for w in WIDTHS), (3, 1031), (301, 67), (1, 1), (0, 5),
+)  # fmt: skip
+
+CASES = [
+    *(rowwise(f, r, c) for f in FUNCTIONS for r, c in SIZES),
+    *(rowwise(f, 9, 37, data) for f in FUNCTIONS for data in ("huge", "equal", "masked")),
+    *(case for r, c in SIZES for case in xent(r, c)),
+    *(case for target in ("int32", "onehot", "soft") for case in xent(9, 19, target)),
+    *(case for data in ("huge", "equal", "masked") for target in ("int64",) for case in xent(9, 37, target, data=data)),
+    *(case for data in ("huge", "equal") for case in xent(9, 37, "soft", data=data)),
+    *(case for target in ("int64", "soft") for weighted in (False, True) for smoothing in (0.0, 0.1, 1.0)
+      for case in xent(11, 17, target, weighted, None, smoothing) if weighted or smoothing),
+    *(case for ignore in (0, 3) for weighted in (False, True) for case in xent(40, 5, "int64", weighted, ignore, 0.1)),
+    *(case for case in xent(40, 5, "int64", True, 2)),
+    *(case for case in xent(40, 5, "int64", False, -1)),
+]  # fmt: skip
