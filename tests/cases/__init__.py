@@ -5,7 +5,20 @@ Each stem of the backends has its module here; `CASES` joins them, `of(function)
 
 from __future__ import annotations
 
-from . import activation, conv, elementwise, gemm, indexing, norm, optim, pool, random, recurrent, reduce, softmax
+from . import (
+    activation,
+    conv,
+    elementwise,
+    gemm,
+    indexing,
+    norm,
+    optim,
+    pool,
+    random,
+    recurrent,
+    reduce,
+    softmax,
+)
 from .case import Case, Draw, gamma
 
 __all__ = ["CASES", "STEMS", "Case", "Draw", "gamma", "of"]

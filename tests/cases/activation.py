@@ -18,7 +18,8 @@ ULPS = 8.0  # a function of 4 ulp inside, a few roundings round it
 
 
 def _values(d: Draw, shape: tuple[int, ...], data: str, kind: str) -> Array:
-    """"normal"; "wide": both tails and what is near 0; "special": with infinities and NaN where f is defined."""
+    """ "normal"; "wide": both tails and what is near 0; "special": with infinities and NaN where f is
+    defined."""
     if data == "normal":
         return d.normal(*shape)
     if data == "wide":
@@ -51,7 +52,8 @@ def forward(shape: tuple[int, ...], kind: str, data: str = "normal", alpha: floa
 
 
 def _derivative_error(saved: Array, kind: str, alpha: float, eps: float) -> Array:
-    """f' is a sum of terms of size 1 (1 - y², y (1 - y), cdf + x·pdf ...), x entering squared where it is saved."""
+    """f' is a sum of terms of size 1 (1 - y², y (1 - y), cdf + x·pdf ...), x entering squared where it is
+    saved."""
     x = np.where(np.isfinite(saved), np.abs(saved), 0)
     growth = 0 if kind in SAVES_OUTPUT else np.minimum(x, 10.0) ** 2
     return ULPS * eps * (max(1.0, alpha) + growth)
@@ -105,7 +107,12 @@ CASES = [
     *(make(s, kind) for make in (forward, backward) for kind in KINDS for s in SHAPES),
     *(make((9, 401), kind, "wide") for make in (forward, backward) for kind in KINDS),
     *(forward((7, 93), kind, "special") for kind in KINDS),
-    *(make((5, 33), kind, alpha=a) for make in (forward, backward) for kind in ALPHA for a in (0.0, 0.01, 2.5)),
+    *(
+        make((5, 33), kind, alpha=a)
+        for make in (forward, backward)
+        for kind in ALPHA
+        for a in (0.0, 0.01, 2.5)
+    ),
     *(bias_backward(s, kind) for kind in ("relu", "tanh") for s in BIAS_SHAPES),
     *(bias_backward((9, 18), kind) for kind in sorted(SAVES_OUTPUT)),
     bias_backward((9, 17), "leaky_relu", 0.5),

@@ -1,8 +1,8 @@
 """What a case is, how its arguments are drawn, and how large its rounding error may be.
 
-A case names one backend function, draws arguments for it and states the error bound that its arithmetic implies.
-u = eps / 2 is the unit roundoff. A sum of n rounded terms is off by at most n·u·Σ|terms|, and with random
-rounding errors by more than 10·sqrt(n)·u·Σ|terms| practically never (Higham & Mary, "A new approach to
+A case names one backend function, draws arguments for it and states the error bound that its arithmetic
+implies. u = eps / 2 is the unit roundoff. A sum of n rounded terms is off by at most n·u·Σ|terms|, and with
+random rounding errors by more than 10·sqrt(n)·u·Σ|terms| practically never (Higham & Mary, "A new approach to
 probabilistic rounding error analysis", 2019): `gamma` takes the smaller of the two.
 """
 
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-# (arguments in float64, outputs of the reference in float64, eps of the type under test) -> error allowed per output
+# (arguments in float64, outputs of the reference in float64, eps of the type under test) -> error allowed
+# per output
 Bound = Callable[[Sequence[Any], Sequence[Array], float], Sequence[Any]]
 
-# Sizes round the widths of the vectors (4, 8, 16 lanes, and the two or three vectors of a tile), and small primes.
+# Sizes round the widths of the vectors (4, 8, 16 lanes, and the two or three vectors of a tile), and small
+# primes.
 WIDTHS = (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
 
 
@@ -50,7 +52,9 @@ class Draw:
         """Normal numbers with zeros of both signs, infinities, NaN and the ends of the range among them."""
         x = self.normal(*shape)
         limits = np.finfo(self.dtype)
-        values = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, limits.max, limits.min, limits.tiny, 1.0, -1.0])
+        values = np.array(
+            [0.0, -0.0, np.inf, -np.inf, np.nan, limits.max, limits.min, limits.tiny, 1.0, -1.0]
+        )
         where = self.rng.random(shape) < 0.5
         return np.where(where, self.rng.choice(values, shape), x).astype(self.dtype)
 
@@ -122,7 +126,8 @@ def magnitudes(value: Any) -> Any:
 
 
 def linear(function: Callable[..., Any], terms: float) -> Bound:
-    """For functions linear in each argument: sums of products, so |error| <= gamma · function(|arguments|)."""
+    """For functions linear in each argument: sums of products, so |error| <= gamma ·
+    function(|arguments|)."""
 
     def bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
         largest = function(*magnitudes(list(args)))

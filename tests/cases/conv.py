@@ -213,7 +213,8 @@ UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMP
 CASES = [
     *(forward(s) for s in ALL),
     *(forward(Shape(2, 7, 9, 6, 19), kind, True, alpha) for kind, alpha in (
-        ("relu", 0.0), ("leaky_relu", 0.2), ("sigmoid", 0.0), ("tanh", 0.0), ("elu", 1.0), ("softplus", 0.0))),
+        ("relu", 0.0), ("leaky_relu", 0.2), ("sigmoid", 0.0), ("tanh", 0.0), ("elu", 1.0),
+        ("softplus", 0.0))),
     forward(Shape(2, 7, 9, 6, 19), "relu", bias=False),
     forward(Shape(2, 7, 9, 16, 16, groups=16), "relu"),
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),

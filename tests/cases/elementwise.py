@@ -63,7 +63,8 @@ def binary(op: str, a: Shape, b: Shape, data: str = "normal") -> Case:
     bound = _power_bound if op == "power" else relative(BINARY[op]) if BINARY[op] else exact
     return Case(
         "binary", f"{op}-{_name(a)}-{_name(b)}-{data}", make, bound,
-        flops=size(*np.broadcast_shapes(a, b)), elements=size(*np.broadcast_shapes(a, b)) + size(*a) + size(*b),
+        flops=size(*np.broadcast_shapes(a, b)), elements=size(*np.broadcast_shapes(a,
+        b)) + size(*a) + size(*b),
     )  # fmt: skip
 
 
@@ -102,7 +103,8 @@ def clip(shape: Shape, low: float | None, high: float | None, data: str = "norma
 
 def accumulate(shape: Shape) -> Case:
     return Case(
-        "accumulate", _name(shape), lambda d: [d.normal(*shape), d.normal(*shape)], relative(1), in_place=(0,),
+        "accumulate", _name(shape), lambda d: [d.normal(*shape), d.normal(*shape)], relative(1),
+        in_place=(0,),
         flops=size(*shape), elements=3 * size(*shape),
     )  # fmt: skip
 
@@ -114,9 +116,11 @@ def _name(shape: Shape) -> str:
 SHAPES = (*((w,) for w in WIDTHS), (), (3, 5, 7), (67, 301), (2, 0, 3))
 PAIRS: tuple[tuple[Shape, Shape], ...] = (
     *(((w,), (w,)) for w in WIDTHS), *(((4, w), (w,)) for w in WIDTHS), *(((4, w), (4, 1)) for w in WIDTHS),
-    *(((w,), ()) for w in WIDTHS[::3]), ((), (5,)), ((), ()), ((1,), (1, 1)), ((3, 1, 5), (4, 1)), ((7, 1), (1, 9)),
+    *(((w,), ()) for w in WIDTHS[::3]), ((), (5,)), ((), ()), ((1,), (1, 1)), ((3, 1, 5), (4, 1)),
+    ((7, 1), (1, 9)),
     ((2, 3, 4, 5), (3, 1, 5)), ((2, 1, 4, 1), (1, 3, 1, 17)), ((1, 1, 9), (4, 5, 9)), ((65, 129), (65, 129)),
-    ((300, 1), (1, 70)), ((2, 3, 2, 3, 2, 3), (3, 1, 3, 1, 3)), ((0, 3), (3,)), ((4, 0), (1, 0)), ((0, 1), (1, 5)),
+    ((300, 1), (1, 70)), ((2, 3, 2, 3, 2, 3), (3, 1, 3, 1, 3)), ((0, 3), (3,)), ((4, 0), (1, 0)),
+    ((0, 1), (1, 5)),
     ((8, 8), (9, 8, 8)),
 )  # fmt: skip
 
@@ -124,17 +128,20 @@ CASES = [
     *(unary(op, s) for op in UNARY for s in SHAPES),
     *(unary(op, (11, 61), "special") for op in UNARY),
     *(binary(op, a, b) for op in ("add", "divide") for a, b in PAIRS),
-    *(binary(op, a, b) for op in ("subtract", "multiply", "maximum", "minimum", "power") for a, b in PAIRS[3::5]),
+    *(binary(op, a, b) for op in ("subtract", "multiply", "maximum", "minimum", "power") for a,
+      b in PAIRS[3::5]),
     *(binary(op, (9, 67), (9, 67), "special") for op in BINARY if op != "power"),
     *(integer_power(base, e) for base, e in (
-        ("any", 2.0), ("any", 3.0), ("any", -1.0), ("any", 0.0), ("positive", 0.5), ("positive", -0.5), ("any", 1.0),
+        ("any", 2.0), ("any", 3.0), ("any", -1.0), ("any", 0.0), ("positive", 0.5), ("positive", -0.5),
+        ("any", 1.0),
         ("small", 2.0), ("small", 3.0), ("small", 0.0))),
     *(compare(op, a, b) for op in COMPARE for a, b in PAIRS[2::5]),
     *(compare(op, (9, 67), (67,), "special") for op in COMPARE),
     *(where(a, a, b) for a, b in PAIRS[1::4]),
     where((5, 1), (1, 7), ()), where((), (3,), (3,)), where((4, 3, 1), (3, 5), (4, 1, 1)),
     *(clip(s, -0.5, 0.75) for s in SHAPES),
-    *(clip((13, 17), low, high, data) for low, high in ((None, 0.25), (0.0, None), (None, None), (0.5, -0.5), (-1, 1))
+    *(clip((13, 17), low, high, data) for low, high in ((None, 0.25), (0.0, None), (None, None), (0.5, -0.5),
+      (-1, 1))
       for data in ("normal", "special")),
     *(accumulate(s) for s in SHAPES),
 ]  # fmt: skip

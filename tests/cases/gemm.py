@@ -12,7 +12,9 @@ from quernel import reference as R
 from .case import WIDTHS, Array, Bound, Case, Draw, gamma, linear, size
 
 
-def matmul(a: tuple[int, ...], b: tuple[int, ...], transpose_a: bool = False, transpose_b: bool = False) -> Case:
+def matmul(
+    a: tuple[int, ...], b: tuple[int, ...], transpose_a: bool = False, transpose_b: bool = False
+) -> Case:
     """Product of arrays of shapes a and b, given as they are stored."""
     rows, terms = (a[-1], a[-2]) if transpose_a else (a[-2], a[-1])
     columns = b[-2] if transpose_b else b[-1]
@@ -45,7 +47,8 @@ def dense(
         return [x, kernel, d.normal(outputs) if bias else None, activation, alpha]
 
     return Case(
-        "dense_forward", f"{rows}x{inputs}-{outputs}-{activation}{alpha or ''}{'' if bias else '-nobias'}", make,
+        "dense_forward", f"{rows}x{inputs}-{outputs}-{activation}{alpha or ''}{'' if bias else '-nobias'}",
+        make,
         dense_bound(inputs, alpha), rows=(0,),
         flops=2.0 * rows * inputs * outputs,
         elements=size(rows, inputs) + size(inputs, outputs) + size(rows, outputs),
@@ -88,7 +91,8 @@ CASES = [
     *(dense(9, 33, w, "relu") for w in WIDTHS),
     *(dense(w, 13, 10) for w in WIDTHS),
     *(dense(6, 21, 18, kind, True, alpha) for kind, alpha in (
-        ("linear", 0.0), ("relu", 0.0), ("leaky_relu", 0.2), ("leaky_relu", 2.0), ("sigmoid", 0.0), ("tanh", 0.0),
+        ("linear", 0.0), ("relu", 0.0), ("leaky_relu", 0.2), ("leaky_relu", 2.0), ("sigmoid", 0.0),
+        ("tanh", 0.0),
         ("elu", 1.0), ("elu", 0.3), ("softplus", 0.0))),
     dense(33, 785, 129, "tanh"),
     dense(70, 300, 10, bias=False),

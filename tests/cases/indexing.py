@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -31,14 +30,16 @@ def assign(target: Shape, x: Shape, step: int = 1) -> Case:
     full = (*target[:-1], target[-1] * step) if target else target
     return Case(
         "assign", f"{_name(target)}-{_name(x)}-{step}",
-        lambda d: [d.normal(*full)[..., ::step] if target else d.normal(), d.special(*x)], exact, in_place=(0,),
+        lambda d: [d.normal(*full)[..., ::step] if target else d.normal(), d.special(*x)], exact,
+        in_place=(0,),
         elements=2 * size(*target),
     )  # fmt: skip
 
 
 def concatenate(shapes: Sequence[Shape], axis: int) -> Case:
     return Case(
-        "concatenate", f"{'-'.join(map(_name, shapes))}-{axis}", lambda d: [[d.special(*s) for s in shapes], axis],
+        "concatenate", f"{'-'.join(map(_name, shapes))}-{axis}",
+        lambda d: [[d.special(*s) for s in shapes], axis],
         exact, elements=2 * sum(size(*s) for s in shapes),
     )  # fmt: skip
 
@@ -46,7 +47,8 @@ def concatenate(shapes: Sequence[Shape], axis: int) -> Case:
 def pad(shape: Shape, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Case:
     total = size(*(n + b + a for n, (b, a) in zip(shape, widths, strict=True)))
     return Case(
-        "pad", f"{_name(shape)}-{_name(sum(widths, ()))}-{value}", lambda d: [d.special(*shape), widths, value], exact,
+        "pad", f"{_name(shape)}-{_name(sum(widths, ()))}-{value}",
+        lambda d: [d.special(*shape), widths, value], exact,
         elements=size(*shape) + total,
     )  # fmt: skip
 
@@ -79,13 +81,16 @@ CASES = [
     copy((2, 3, 4, 5), (0, 3, 1, 2), (1, 1, 1, 1)), copy((2, 3, 4, 5), (3, 2, 1, 0), (-1, 1, -2, 1)),
     copy((67, 129), (1, 0), (1, 1)), copy((3, 0, 2), (2, 1, 0), (1, 1, 1)), copy((8, 9), (0, 1), (1, 2)),
     *(assign((3, w), (3, w), 2) for w in WIDTHS),
-    assign((3, 4), (4,)), assign((3, 4), (3, 1)), assign((3, 4), ()), assign((), ()), assign((2, 3, 4), (3, 4), 3),
+    assign((3, 4), (4,)), assign((3, 4), (3, 1)), assign((3, 4), ()), assign((), ()),
+    assign((2, 3, 4), (3, 4), 3),
     assign((0, 4), (0, 4)), assign((4, 5), (1, 1), 2),
     *(concatenate(((3, w), (3, 2), (3, w)), 1) for w in WIDTHS),
-    concatenate(((3, 4), (5, 4), (0, 4)), 0), concatenate(((2, 3, 4),), 1), concatenate(((2, 3, 4), (2, 1, 4)), 1),
+    concatenate(((3, 4), (5, 4), (0, 4)), 0), concatenate(((2, 3, 4),), 1),
+    concatenate(((2, 3, 4), (2, 1, 4)), 1),
     concatenate(((0, 4), (0, 4)), 0), concatenate(((5,), (9,)), 0), concatenate(((2, 3, 5), (2, 3, 17)), 2),
     *(pad((4, w), ((0, 0), (1, 2))) for w in WIDTHS),
-    pad((3, 4), ((1, 0), (0, 0)), -1.5), pad((2, 3, 4, 5), ((0, 1), (2, 0), (1, 1), (0, 3))), pad((5,), ((0, 0),)),
+    pad((3, 4), ((1, 0), (0, 0)), -1.5), pad((2, 3, 4, 5), ((0, 1), (2, 0), (1, 1), (0, 3))),
+    pad((5,), ((0, 0),)),
     pad((2, 0), ((1, 1), (2, 2)), 0.25), pad((), ()), pad((1, 6, 6, 3), ((0, 0), (1, 1), (1, 1), (0, 0))),
     *(gather((9, w), 13) for w in WIDTHS),
     gather((3, 9, 4), 5, 1), gather((3, 4, 9), 7, 2), gather((5,), 8), gather((5, 3), 0), gather((0, 3), 0),

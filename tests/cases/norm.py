@@ -47,7 +47,9 @@ def _affine(d: Draw, channels: int, affine: str) -> list[Any]:
     return [scale, d.normal(channels) if affine in ("both", "beta") else None]
 
 
-def train(shape: tuple[int, ...], activation: str = "linear", affine: str = "both", data: str = "normal") -> Case:
+def train(
+    shape: tuple[int, ...], activation: str = "linear", affine: str = "both", data: str = "normal"
+) -> Case:
     return Case(
         "batch_norm_forward_train", _name(shape, activation, affine, data),
         lambda d: [_values(d, shape, data), *_affine(d, shape[-1], affine), 1e-3, activation],
@@ -84,7 +86,9 @@ def _backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -
     d_beta = g * _columns(dz).sum(axis=0)
     d_gamma = g * _columns(dz * x_hat).sum(axis=0) + _columns(dz * d_x_hat).sum(axis=0)
     _, dgamma, dbeta = (np.abs(v) for v in outputs)
-    d_dx = FEW * eps * (dz + dbeta / m + x_hat * dgamma / m) + (d_beta + x_hat * d_gamma + d_x_hat * dgamma) / m
+    d_dx = (
+        FEW * eps * (dz + dbeta / m + x_hat * dgamma / m) + (d_beta + x_hat * d_gamma + d_x_hat * dgamma) / m
+    )
     return [inv_std * (1.0 if scale is None else np.abs(scale)) * d_dx, d_gamma, d_beta]
 
 
@@ -104,10 +108,17 @@ def backward(
 
 def running(channels: int, momentum: float) -> Case:
     def make(d: Draw) -> list[Any]:
-        return [d.normal(channels), d.uniform(0, 2, channels), d.normal(channels), d.uniform(0, 2, channels), momentum]
+        return [
+            d.normal(channels),
+            d.uniform(0, 2, channels),
+            d.normal(channels),
+            d.uniform(0, 2, channels),
+            momentum,
+        ]
 
     return Case(
-        "batch_norm_update_running", f"{channels}-{momentum}", make, relative(FEW, floor=FEW), in_place=(0, 1),
+        "batch_norm_update_running", f"{channels}-{momentum}", make, relative(FEW, floor=FEW),
+        in_place=(0, 1),
         elements=6.0 * channels,
     )  # fmt: skip
 
@@ -119,15 +130,18 @@ def _name(shape: tuple[int, ...], activation: str, affine: str, data: str) -> st
 SHAPES = (
     *((6, w) for w in WIDTHS),
     *((w, 5) for w in WIDTHS),
-    (2, 5, 7, 16), (3, 4, 4, 33), (2, 9, 3), (1, 1, 1, 8), (311, 1), (700, 67), (4, 19, 23, 96), (2, 3, 1, 2, 5),
+    (2, 5, 7, 16), (3, 4, 4, 33), (2, 9, 3), (1, 1, 1, 8), (311, 1), (700, 67), (4, 19, 23, 96),
+    (2, 3, 1, 2, 5),
     (0, 4), (3, 0), (2, 0, 3, 4),
 )  # fmt: skip
 VARIANTS = (((5, 6, 7, 19), affine) for affine in ("gamma", "beta", "none"))
 
 CASES = [
-    *(make(s, activation) for make in (train, inference, backward) for s in SHAPES for activation in ("linear", "relu")),
+    *(make(s, activation) for make in (train, inference, backward) for s in SHAPES
+      for activation in ("linear", "relu")),
     *(make(s, "relu", affine) for s, affine in VARIANTS for make in (train, inference, backward)),
-    *(make((50, 9), "linear", "both", data) for make in (train, backward) for data in ("shifted", "constant")),
+    *(make((50, 9), "linear", "both", data) for make in (train, backward) for data in ("shifted",
+      "constant")),
     train((4000, 3), "relu", "both", "shifted"),
     *(running(w, 0.99) for w in WIDTHS),
     running(0, 0.9), running(4, 0.0), running(4, 1.0),

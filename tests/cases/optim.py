@@ -63,7 +63,9 @@ def rmsprop(shapes: Shapes, momentum: float = 0.0, centered: bool = False, decay
     )  # fmt: skip
 
 
-def adam(shapes: Shapes, amsgrad: bool = False, decay: float = 0.0, decoupled: bool = False, step: int = 7) -> Case:
+def adam(
+    shapes: Shapes, amsgrad: bool = False, decay: float = 0.0, decoupled: bool = False, step: int = 7
+) -> Case:
     kinds = ("normal", "normal", "normal", "square", "square" if amsgrad else "none")
     name = f"{'amsgrad-' * amsgrad}wd{decay}{'-decoupled' * decoupled}-step{step}"
     return _update("adam_update", name, shapes, kinds, _hyper(0.01, 0.9, 0.999, 1e-7, decay, decoupled, step))
@@ -79,7 +81,8 @@ def clip_value(shapes: Shapes, low: float, high: float) -> Case:
 def clip_norm(function: str, shapes: Shapes, max_norm: float) -> Case:
     """The norm's sum of squares runs in double precision: a few roundings remain."""
     return Case(
-        function, f"{max_norm}-{_name(shapes)}", lambda d: [*_lists(d, shapes, "normal"), max_norm], relative(FEW),
+        function, f"{max_norm}-{_name(shapes)}", lambda d: [*_lists(d, shapes, "normal"), max_norm],
+        relative(FEW),
         in_place=(0,), flops=2 * sum(size(*s) for s in shapes), elements=3 * sum(size(*s) for s in shapes),
     )  # fmt: skip
 
@@ -91,7 +94,8 @@ def _name(shapes: Shapes) -> str:
 
 LISTS: tuple[Shapes, ...] = (
     *(((w,),) for w in WIDTHS),
-    ((3, 3, 5, 7), (7,), (), (129, 65), (1,)), ((70001,), (3,)), ((0, 3), (5,)), (), tuple((w,) for w in range(40)),
+    ((3, 3, 5, 7), (7,), (), (129, 65), (1,)), ((70001,), (3,)), ((0, 3), (5,)), (),
+    tuple((w,) for w in range(40)),
 )  # fmt: skip
 SOME: tuple[Shapes, ...] = (((33,), (5, 7)), ((1,), (2, 3, 4)))
 

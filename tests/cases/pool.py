@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from quernel import reference as R
 
 from .case import WIDTHS, Case, Draw, exact, linear, size

@@ -25,7 +25,8 @@ def uniform(shape: Shape, low: float = 0.0, high: float = 1.0) -> Case:
     floor = 2 * max(abs(low), abs(high))
     return Case(
         "random_uniform", f"{_name(shape)}-{low}-{high}", lambda d: [shape, low, high, d.state(), d.dtype],
-        exact if (low, high) == (0.0, 1.0) else relative(0, floor=floor), same_type=True, elements=size(*shape),
+        exact if (low, high) == (0.0, 1.0) else relative(0, floor=floor), same_type=True,
+        elements=size(*shape),
     )  # fmt: skip
 
 

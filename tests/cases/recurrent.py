@@ -15,8 +15,8 @@ from .case import WIDTHS, Array, Case, Draw, gamma, size
 def _bound(args: Sequence[Any], outputs: Sequence[Array], eps: float, terms: float, steps: int) -> list[Any]:
     """An error of one step is a sum of `terms` products and a few gates of slope <= 1; steps add theirs.
 
-    Weights are drawn so that a step does not enlarge what it is given (|recurrent kernel| < 1), so T steps cost T
-    times one, and every output of a kind is of the size of the largest.
+    Weights are drawn so that a step does not enlarge what it is given (|recurrent kernel| < 1), so T steps
+    cost T times one, and every output of a kind is of the size of the largest.
     """
     return [8 * (steps + 1) * gamma(terms, eps) * (1 + np.abs(y).max(initial=0.0)) for y in outputs]
 
@@ -27,7 +27,7 @@ def _weights(d: Draw, c: int, u: int, bias: bool) -> list[Any]:
 
 
 def _lengths(d: Draw, n: int, t: int, lengths: str) -> Array | None:
-    """"all": None. "some": from 0 to T. "none": all 0."""
+    """ "all": None. "some": from 0 to T. "none": all 0."""
     if lengths == "all":
         return None
     return d.integers(t + 1, n) if lengths == "some" else np.zeros(n, np.int64)
@@ -47,7 +47,8 @@ def forward(
     return Case(
         "lstm_forward", _name(n, t, c, u, bias, lengths, reverse), make,
         lambda args, outputs, eps: _bound(args, outputs, eps, c + u + 2, t),
-        rows=(0, 4, 5, 6), flops=8.0 * n * t * u * (c + u), elements=size(n, t, c + 6 * u) + 4.0 * u * (c + u),
+        rows=(0, 4, 5, 6), flops=8.0 * n * t * u * (c + u), elements=size(n, t,
+        c + 6 * u) + 4.0 * u * (c + u),
     )  # fmt: skip
 
 

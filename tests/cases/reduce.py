@@ -72,12 +72,15 @@ EMPTY: tuple[tuple[Shape, Axes], ...] = (((0,), (0,)), ((0, 3), (0,)), ((3, 0), 
 CASES = [
     *(reduce(op, s, axes) for op in OPS for s, axes in SHAPES),
     *(reduce(op, s, axes, True) for op in OPS for s, axes in SHAPES[48:56]),
-    *(reduce(op, (300, 501), axes, False, data) for op in ("sum", "mean", "var") for axes in ((0,), (1,), (0, 1))
+    *(reduce(op, (300, 501), axes, False, data) for op in ("sum", "mean", "var") for axes in ((0,), (1,),
+      (0, 1))
       for data in ("positive", "shifted")),
     *(reduce(op, (9, 67), axes, False, "special") for op in ("max", "min") for axes in ((0,), (1,), (0, 1))),
     *(reduce(op, s, axes) for op in ("sum", "mean", "var") for s, axes in EMPTY),
-    *(arg(f, s, axes[0]) for f in ("argmax", "argmin") for s, axes in SHAPES if len(axes) == 1 and s != (0, 3)),
+    *(arg(f, s, axes[0]) for f in ("argmax", "argmin") for s, axes in SHAPES if len(axes) == 1 and s != (0,
+      3)),
     *(arg(f, (5, 6, 7), axis) for f in ("argmax", "argmin") for axis in range(3)),
-    *(arg(f, (9, 67), axis, data) for f in ("argmax", "argmin") for axis in (0, 1) for data in ("normal", "special")),
+    *(arg(f, (9, 67), axis, data) for f in ("argmax", "argmin") for axis in (0, 1) for data in ("normal",
+      "special")),
     *(arg(f, (0, 3), 1) for f in ("argmax", "argmin")),
 ]  # fmt: skip

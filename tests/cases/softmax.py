@@ -51,7 +51,9 @@ def _largest(x: Array) -> Array:
 
 def _backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
     dy, y = np.abs(args[0]), np.abs(args[1])
-    return [FEW * eps * y * dy + y * (gamma(y.shape[1], eps) + FEW * eps) * (dy * y).sum(axis=1, keepdims=True)]
+    return [
+        FEW * eps * y * dy + y * (gamma(y.shape[1], eps) + FEW * eps) * (dy * y).sum(axis=1, keepdims=True)
+    ]
 
 
 def _log_backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
@@ -80,7 +82,7 @@ def rowwise(function: str, r: int, c: int, data: str = "normal") -> Case:
 
 
 def _target(d: Draw, r: int, c: int, target: str) -> Array:
-    """"int64", "int32" labels, "onehot", or "soft" distributions whose sum is not 1."""
+    """ "int64", "int32" labels, "onehot", or "soft" distributions whose sum is not 1."""
     if target in ("int64", "int32"):
         return d.integers(max(c, 1), r, dtype=target)
     if target == "onehot":
@@ -88,7 +90,9 @@ def _target(d: Draw, r: int, c: int, target: str) -> Array:
     return d.uniform(0.0, 2.0 / max(c, 1), r, c)
 
 
-def _options(d: Draw, r: int, c: int, target: str, weighted: bool, ignore: int | None, smoothing: float) -> list[Any]:
+def _options(
+    d: Draw, r: int, c: int, target: str, weighted: bool, ignore: int | None, smoothing: float
+) -> list[Any]:
     class_weight = d.uniform(0.2, 2.0, c) if weighted else None
     soft = target in ("onehot", "soft")
     labels = _target(d, r, c, target)
@@ -98,7 +102,7 @@ def _options(d: Draw, r: int, c: int, target: str, weighted: bool, ignore: int |
 def _weights(x: Array, options: Sequence[Any]) -> Array:
     """Sum over classes of |q|·(|lse| + |x|) is all that a row's loss is made of: the q as an array (R, C)."""
     target, class_weight, smoothing = options[0], options[1], options[-1]
-    rows, classes = x.shape
+    classes = x.shape[1]
     if target.ndim == 1:
         target = (target[:, None] == np.arange(classes)).astype(float)
     q = (1 - smoothing) * np.abs(target) + smoothing / max(classes, 1)
@@ -156,11 +160,13 @@ CASES = [
     *(rowwise(f, 9, 37, data) for f in FUNCTIONS for data in ("huge", "equal", "masked")),
     *(case for r, c in SIZES for case in xent(r, c)),
     *(case for target in ("int32", "onehot", "soft") for case in xent(9, 19, target)),
-    *(case for data in ("huge", "equal", "masked") for target in ("int64",) for case in xent(9, 37, target, data=data)),
+    *(case for data in ("huge", "equal", "masked") for target in ("int64",) for case in xent(9, 37, target,
+      data=data)),
     *(case for data in ("huge", "equal") for case in xent(9, 37, "soft", data=data)),
     *(case for target in ("int64", "soft") for weighted in (False, True) for smoothing in (0.0, 0.1, 1.0)
       for case in xent(11, 17, target, weighted, None, smoothing) if weighted or smoothing),
-    *(case for ignore in (0, 3) for weighted in (False, True) for case in xent(40, 5, "int64", weighted, ignore, 0.1)),
+    *(case for ignore in (0, 3) for weighted in (False, True) for case in xent(40, 5, "int64", weighted,
+      ignore, 0.1)),
     *(case for case in xent(40, 5, "int64", True, 2)),
     *(case for case in xent(40, 5, "int64", False, -1)),
 ]  # fmt: skip

@@ -1,0 +1,7 @@
+"""Checks for people who write operations: is a backward right, is a kernel right?"""
+
+from __future__ import annotations
+
+from quernel.testing.kernels import check_kernel, check_result
+
+__all__ = ["check_kernel", "check_result"]

@@ -1,0 +1,72 @@
+"""Every kernel, in both real types, against the reference: `tests/cases` says on what, `check_kernel` says
+how.
+
+The instruction set in use is tested here; each other one that this CPU runs, by the same tests in a process
+of its own. The pool's guard mode frames what kernels allocate and poisons it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quernel import kernels, reference
+from quernel.kernels import launch, memory, threads
+from quernel.testing import check_kernel
+
+from .cases import CASES, of
+
+GUARDED = os.environ.get("QUERNEL_MEMORY_GUARD") == "1"
+FUNCTIONS = tuple(dict.fromkeys(case.function for case in CASES))
+SHOWN = 12  # failures printed in full
+
+
+def violations() -> int:
+    return int(memory.memory_stats()["violations"])
+
+
+@pytest.fixture
+def restored_threads():
+    before = threads.get_num_threads()
+    yield
+    threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_kernel_against_reference(function, dtype, restored_threads):
+    failures = []
+    for case in of(function):
+        seed = zlib.crc32(case.id.encode()) + int(os.environ.get("QUERNEL_TEST_SEED", "0"))
+        try:
+            check_kernel(
+                getattr(kernels, function), getattr(reference, function),
+                case.arguments(np.random.default_rng(seed), dtype), case.bound, in_place=case.in_place,
+                rows=case.rows, same_type=case.same_type, dtype=dtype,
+                set_num_threads=threads.set_num_threads,
+                violations=violations,
+            )  # fmt: skip
+        except Exception as error:
+            failures.append(f"{case.id} (seed {seed}): {type(error).__name__}: {error}")
+    text = "\n".join(failures[:SHOWN])
+    assert not failures, f"{len(failures)} of {len(of(function))} cases fail on {launch.isa()}:\n{text}"
+
+
+OTHERS = [isa for isa in launch.isas_supported() if isa != launch.isa()]
+
+
+@pytest.mark.parametrize("isa", [] if GUARDED else [*OTHERS, launch.isa()])
+def test_other_instruction_sets_and_guarded_memory(isa):
+    """These tests again, in guard mode, on each instruction set that this CPU runs (in this order: the best
+    last)."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", str(Path(__file__))],
+        env={**os.environ, "QUERNEL_ISA": isa, "QUERNEL_MEMORY_GUARD": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
