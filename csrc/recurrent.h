@@ -2,9 +2,9 @@
  *
  * N rows, T steps, C inputs, U units, Z = 4U gate columns: i, f, g, o side by side.
  * A unit is a row of the batch. Rows do not depend on each other, so a range of rows runs through all its steps
- * without waiting for other threads, and its state stays in cache. What does not depend on the state (x·kernel, and
- * in the backward pass everything but dz) is a large product over all N·T rows, made by gemm.
- * Row n takes part in steps t < lengths[n] (NULL: in all); in the others its state is carried and zeros are stored. */
+ * without waiting for other threads, and its state stays in cache. What does not depend on the state (x·kernel,
+ * and in the backward pass everything but dz) is a large product over all N·T rows, made by gemm.
+ * Row n takes part in steps t < lengths[n] (NULL: in all); in the others its state is carried, zeros are stored. */
 struct lstm_forward_args {
     void *h_seq, *c_seq;    /* (N, T, U) states after each step */
     void *h, *c;            /* (N, U) in: first state, out: last */
@@ -17,7 +17,7 @@ struct lstm_forward_args {
 
 struct lstm_backward_args {
     void *dz;      /* (N, T, Z) gradient before activation */
-    void *xh;      /* (N, T, C + U) what each step read: x beside the h before it; 0 where the row has no part */
+    void *xh;      /* (N, T, C + U) what each step read: x beside the old h; 0 where a row has no part */
     void *dbias_n; /* (N, Z) dz summed over the steps of a row */
     void *dh, *dc; /* (N, U) in: gradient of the last state, out: of the first */
     const void *dh_seq;                /* (N, T, U) or NULL: zero */
@@ -29,10 +29,10 @@ struct lstm_backward_args {
     int reverse;
 };
 
-/* Rows that go through a step together: enough to read the recurrent weights from cache once for many rows, few enough
- * for a block of gates (LSTM_ROWS x Z) to stay in a second-level cache beside them. Even numbers of tiles of 8 and 14. */
+/* Rows that go through a step together: enough to read the recurrent weights from cache once for many rows, few
+ * enough for a block of gates (LSTM_ROWS x Z) to stay in a second-level cache beside them. Whole tiles of 14. */
 enum { LSTM_ROWS = 56 };
-/* Distance of rows in scratch: the length and a cache line of floats more, to fall in different cache sets. */
+/* Distance of rows in scratch: a cache line or two more than the length, to fall in different cache sets. */
 #define LSTM_SKEWED(length) (((length) + 15) / 16 * 16 + 16)
 /* Elements of scratch of lstm_forward; lstm_backward needs less. */
 #define LSTM_SCRATCH(U) (LSTM_ROWS * (LSTM_SKEWED(U) + LSTM_SKEWED(4 * (U))))

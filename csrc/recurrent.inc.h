@@ -1,10 +1,11 @@
 /* recurrent.inc.h   LSTM, forward and backward over ranges of rows (letters and structs: recurrent.h). */
 
 /* C (rows, cols) = or += A (rows, K) times packed panels of B (K, cols). */
-QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *packed, ptrdiff_t rows,
-                                     ptrdiff_t K, ptrdiff_t cols, int add)
+QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *packed,
+                                     ptrdiff_t rows, ptrdiff_t K, ptrdiff_t cols, int add)
 {
-    struct tile_args t = {.a = a, .a_i = a_i, .a_k = 1, .b_k = TILE_COLS, .c_i = c_i, .rows = rows, .R = 1, .K = K, .add = add};
+    struct tile_args t = {.a = a, .a_i = a_i, .a_k = 1, .b_k = TILE_COLS, .c_i = c_i, .R = 1, .K = K, .add = add};
+    t.rows = rows;
     for (ptrdiff_t j = 0; j < cols; j += TILE_COLS) {
         t.b = packed + j * K;
         t.c = c + j;

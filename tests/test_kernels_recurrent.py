@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -71,18 +73,18 @@ def test_reference_cell_is_one_step(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-14, atol=1e-14)
 
 
-# (N, T, C, U): one of each, sizes round the vector width and the tile, more rows than go through a step together.
+# (N, T, C, U): ones, sizes round the vector width and the tile, more rows than go through a step together.
 SIZES = [(1, 1, 1, 1), (5, 4, 3, 7), (17, 3, 16, 16), (3, 5, 2, 33), (61, 2, 5, 20), (2, 3, 70, 65)]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}  # sums of up to 4U + T·N products of numbers near 1
 
 
-def both_ways(module: object, arguments: list[Array], gradients: list[Array], *rest: object) -> list[Array]:
+def both_ways(
+    module: ModuleType, arguments: list[Array], gradients: list[Array], *rest: object
+) -> list[Array]:
     """All outputs of forward, then all of backward."""
     x, kernel, recurrent, _, h0, c0 = arguments
-    h_seq, h_n, c_n, gates, c_seq = out = module.lstm_forward(*arguments, *rest)  # type: ignore[attr-defined]
-    back = module.lstm_backward(  # type: ignore[attr-defined]
-        *gradients, x, kernel, recurrent, h0, c0, h_seq, gates, c_seq, *rest
-    )
+    h_seq, _, _, gates, c_seq = out = module.lstm_forward(*arguments, *rest)
+    back = module.lstm_backward(*gradients, x, kernel, recurrent, h0, c0, h_seq, gates, c_seq, *rest)
     return [*out, *back]
 
 
@@ -101,7 +103,7 @@ def assert_near(actual: list[Array], expected: list[Array], tolerance: float) ->
 def test_kernels_match_reference(
     rng: np.random.Generator, size: tuple[int, int, int, int], ragged: bool, reverse: bool, dtype: type
 ) -> None:
-    n, t, c, u = size
+    n, t, _, u = size
     arguments = problem(rng, *size, dtype=dtype)
     gradients = [rng.uniform(-1, 1, shape).astype(dtype) for shape in [(n, t, u), (n, u), (n, u)]]
     lengths = rng.integers(0, t + 1, n) if ragged else None
@@ -177,5 +179,6 @@ def test_same_bits_for_any_threads_and_neighbours(rng: np.random.Generator) -> N
 def test_large_inputs_saturate(rng: np.random.Generator) -> None:
     x, kernel, recurrent, bias, h0, c0 = problem(rng, 2, 3, 4, 5, np.float32)
     h_seq, h, c, gates, _ = kernels.lstm_forward(1e6 * x, kernel, recurrent, bias, h0, c0, None, False)
-    assert np.isfinite(h_seq).all() and np.isfinite(c).all()
-    assert ((np.abs(gates) <= 1).all()) and (np.abs(h) <= 1).all()
+    assert np.isfinite(c).all()
+    for bounded in (h_seq, h, gates):
+        assert (np.abs(bounded) <= 1).all()
