@@ -1,2 +1,48 @@
-/* softmax.h */
-#define SOFTMAX_KERNELS(K)
+/* softmax.h   Softmax, log-softmax, and softmax cross-entropy of rows.
+ *
+ *   y_rc = exp(x_rc) / sum_c exp(x_rc)        lse_r = log sum_c exp(x_rc)
+ *   loss_r = sum_c q_rc (lse_r - x_rc),       q_rc = w_c ((1 - s) t_rc + s / C)
+ *   dx_rc = dloss_r (y_rc sum_c q_rc - q_rc)
+ *
+ * Letters here: R rows, C classes, x logits, t target distribution (one-hot where labels are given), w class weights,
+ * s label smoothing. Unit of every kernel: one row. */
+#ifndef QUERNEL_SOFTMAX_H
+#define QUERNEL_SOFTMAX_H
+
+/* softmax_forward, log_softmax_forward */
+struct softmax_args {
+    void *y_rc;
+    const void *x_rc;
+    ptrdiff_t C;
+};
+
+/* softmax_backward, log_softmax_backward; y is the output of forward */
+struct softmax_backward_args {
+    void *dx_rc;
+    const void *dy_rc, *y_rc;
+    ptrdiff_t C;
+};
+
+/* Cross-entropy: forward writes loss and lse; backward reads lse and dloss, and writes dx. */
+struct softmax_xent_args {
+    void *loss_r, *lse_r, *dx_rc;
+    const void *x_rc, *dloss_r;
+    const int64_t *label_r; /* the kernels with labels */
+    const void *t_rc;       /* the kernels named soft */
+    const void *w_c;        /* NULL: all 1 */
+    ptrdiff_t C;
+    double smoothing;
+    int64_t ignore; /* rows with this label count nothing, if */
+    int has_ignore;
+};
+
+#define SOFTMAX_KERNELS(K)                                                                                   \
+    K(softmax_forward)                                                                                       \
+    K(softmax_backward)                                                                                      \
+    K(log_softmax_forward)                                                                                   \
+    K(log_softmax_backward)                                                                                  \
+    K(softmax_xent_forward)                                                                                  \
+    K(softmax_xent_backward)                                                                                 \
+    K(softmax_xent_soft_forward)                                                                             \
+    K(softmax_xent_soft_backward)
+#endif

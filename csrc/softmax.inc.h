@@ -1,1 +1,275 @@
-/* softmax.inc.h */
+/* softmax.inc.h   See softmax.h.
+ * Rows that fit one vector (ten classes in sixteen lanes) stay in a register from load to store; missing lanes hold
+ * -inf, whose exp is 0. Longer rows are read two or three times, all but the first time from cache. */
+
+/* Sums of long rows are taken in pieces of this many vectors, added in double: 64 x 16 floats lose at most 64 ulps of
+ * the piece, whatever the length of the row. */
+enum { FN(SUM_VECTORS) = 64 };
+
+#define NEG_INF ((REAL)-INFINITY)
+
+QUERNEL_INLINE vec FN(log_of)(REAL x)
+{
+    return FN(vlog)(FN(splat)(x));
+}
+
+/* The largest of a row; NaN may be lost here, the sum of exp finds it again. */
+static REAL FN(row_max)(const REAL *x, ptrdiff_t C)
+{
+    vec max = FN(splat)(NEG_INF);
+    for (ptrdiff_t c = 0; c < C; c += VL) max = FN(vmax)(max, FN(load_upto)(x + c, C - c, NEG_INF));
+    return FN(hmax)(max);
+}
+
+/* sum_c of TERM, a vector that may use c (first element) and n (elements left); it must be 0 in lanes from n on. */
+#define ROW_SUM(total, TERM)                                                                                 \
+    for (ptrdiff_t begin_ = 0; begin_ < C; begin_ += FN(SUM_VECTORS) * VL) {                                 \
+        const ptrdiff_t end_ = C - begin_ < FN(SUM_VECTORS) * VL ? C : begin_ + FN(SUM_VECTORS) * VL;        \
+        vec piece_ = {0};                                                                                    \
+        for (ptrdiff_t c = begin_; c < end_; c += VL) {                                                      \
+            const ptrdiff_t n = C - c;                                                                       \
+            (void)n;                                                                                         \
+            piece_ += (TERM);                                                                                \
+        }                                                                                                    \
+        total += (double)FN(hsum)(piece_);                                                                   \
+    }
+
+/* sum_c exp(x_c - shift); if e is given, the terms are kept there. */
+static REAL FN(row_sum_exp)(REAL *restrict e, const REAL *x, REAL shift, ptrdiff_t C)
+{
+    double sum = 0;
+    if (e) {
+        vec term;
+        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
+    } else {
+        ROW_SUM(sum, FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift))
+    }
+    return (REAL)sum;
+}
+
+static void FN(softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_args *a = args;
+    const ptrdiff_t C = a->C;
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *x = (const REAL *)a->x_rc + r * C;
+        REAL *restrict y = (REAL *)a->y_rc + r * C;
+        if (C <= VL) {
+            const vec x_ = FN(load_upto)(x, C, NEG_INF);
+            const vec e = FN(vexp)(x_ - FN(hmax)(x_));
+            FN(store_upto)(y, e / FN(hsum)(e), C);
+        } else {
+            const REAL scale = 1 / FN(row_sum_exp)(y, x, FN(row_max)(x, C), C);
+            for (ptrdiff_t c = 0; c < C; c += VL)
+                FN(store_upto)(y + c, FN(load_upto)(y + c, C - c, 0) * scale, C - c);
+        }
+    }
+}
+
+/* dx = y (dy - sum_c dy y) */
+static void FN(softmax_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_backward_args *a = args;
+    const ptrdiff_t C = a->C;
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *dy = (const REAL *)a->dy_rc + r * C, *y = (const REAL *)a->y_rc + r * C;
+        REAL *restrict dx = (REAL *)a->dx_rc + r * C;
+        double sum = 0;
+        ROW_SUM(sum, FN(load_upto)(dy + c, n, 0) * FN(load_upto)(y + c, n, 0))
+        for (ptrdiff_t c = 0; c < C; c += VL) {
+            const ptrdiff_t n = C - c;
+            FN(store_upto)(dx + c, FN(load_upto)(y + c, n, 0) * (FN(load_upto)(dy + c, n, 0) - (REAL)sum), n);
+        }
+    }
+}
+
+static void FN(log_softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_args *a = args;
+    const ptrdiff_t C = a->C;
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *x = (const REAL *)a->x_rc + r * C;
+        REAL *restrict y = (REAL *)a->y_rc + r * C;
+        if (C <= VL) {
+            const vec x_ = FN(load_upto)(x, C, NEG_INF);
+            const vec shifted = x_ - FN(hmax)(x_);
+            FN(store_upto)(y, shifted - FN(log_of)(FN(hsum)(FN(vexp)(shifted))), C);
+        } else {
+            const REAL max = FN(row_max)(x, C);
+            const vec log_sum = FN(log_of)(FN(row_sum_exp)(NULL, x, max, C));
+            for (ptrdiff_t c = 0; c < C; c += VL)
+                FN(store_upto)(y + c, (FN(load_upto)(x + c, C - c, 0) - max) - log_sum, C - c);
+        }
+    }
+}
+
+/* dx = dy - exp(y) sum_c dy */
+static void FN(log_softmax_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_backward_args *a = args;
+    const ptrdiff_t C = a->C;
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *dy = (const REAL *)a->dy_rc + r * C, *y = (const REAL *)a->y_rc + r * C;
+        REAL *restrict dx = (REAL *)a->dx_rc + r * C;
+        double sum = 0;
+        ROW_SUM(sum, FN(load_upto)(dy + c, n, 0))
+        for (ptrdiff_t c = 0; c < C; c += VL) {
+            const ptrdiff_t n = C - c;
+            const vec p = FN(vexp)(FN(load_upto)(y + c, n, 0));
+            FN(store_upto)(dx + c, FN(load_upto)(dy + c, n, 0) - p * (REAL)sum, n);
+        }
+    }
+}
+
+/* lse of a row as its two parts, which keep digits that their sum loses when logits are large. */
+QUERNEL_INLINE REAL FN(row_lse)(REAL *max, const REAL *x, ptrdiff_t C)
+{
+    if (C <= VL) {
+        const vec x_ = FN(load_upto)(x, C, NEG_INF);
+        *max = FN(hmax)(x_);
+        return FN(log_of)(FN(hsum)(FN(vexp)(x_ - *max)))[0];
+    }
+    *max = FN(row_max)(x, C);
+    return FN(log_of)(FN(row_sum_exp)(NULL, x, *max, C))[0];
+}
+
+/* All ones in the first n lanes. */
+QUERNEL_INLINE ivec FN(lanes_below)(ptrdiff_t n)
+{
+    static const INT index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ivec lane;
+    memcpy(&lane, index, sizeof lane);
+    return lane < (INT)(n < VL ? n : VL);
+}
+
+/* (1 - s) t + s / C, times w, in lanes below n; t NULL is all 0, w NULL all 1. */
+QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep, REAL spread)
+{
+    vec q = FN(splat)(spread);
+    if (t) q += FN(load_upto)(t + c, n, 0) * keep;
+    if (w) q *= FN(load_upto)(w + c, n, 0);
+    return FN(select)(FN(lanes_below)(n), q, (vec){0});
+}
+
+/* sum_c q_c (lse - x_c), where q_c is not 0. */
+static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep, REAL spread,
+                         ptrdiff_t C)
+{
+    double sum = 0;
+    vec q;
+    ROW_SUM(sum, (q = FN(smoothed)(t, w, c, n, keep, spread),
+                  FN(select)(q == 0, (vec){0}, q * ((max - FN(load_upto)(x + c, n, 0)) + log_sum))))
+    return (REAL)sum;
+}
+
+/* sum_c q_c */
+static double FN(row_weight)(const REAL *t, const REAL *w, REAL keep, REAL spread, ptrdiff_t C)
+{
+    double sum = 0;
+    ROW_SUM(sum, FN(smoothed)(t, w, c, n, keep, spread))
+    return sum;
+}
+
+/* dx_c = p_c dloss sum_c q_c - dloss q_c. p = exp(x - lse) is divided by its own sum, which is 1 but for the rounding of
+ * lse: with logits near 1e8 that is the difference between 1 and 0.5. */
+static void FN(row_gradient)(REAL *restrict dx, const REAL *x, const REAL *t, const REAL *w, REAL lse, REAL dloss,
+                             double weight, REAL keep, REAL spread, ptrdiff_t C)
+{
+    const REAL scale = (REAL)((double)dloss * weight / (double)FN(row_sum_exp)(dx, x, lse, C));
+    for (ptrdiff_t c = 0; c < C; c += VL) {
+        const ptrdiff_t n = C - c;
+        vec d = FN(load_upto)(dx + c, n, 0) * scale;
+        if (t || spread != 0) d -= FN(smoothed)(t, w, c, n, keep, spread) * dloss;
+        FN(store_upto)(dx + c, d, n);
+    }
+}
+
+static void FN(softmax_xent_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_xent_args *a = args;
+    const ptrdiff_t C = a->C;
+    const REAL *w = a->w_c, keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *x = (const REAL *)a->x_rc + r * C;
+        const int64_t label = a->label_r[r];
+        REAL max, loss = 0;
+        const REAL log_sum = FN(row_lse)(&max, x, C);
+        if (a->has_ignore && label == a->ignore) {
+            loss = 0;
+        } else if (label < 0 || label >= C) {
+            loss = (REAL)NAN; /* seen, where skipping it would not be */
+        } else {
+            const REAL q = w ? keep * w[label] : keep;
+            if (q != 0) loss = q * ((max - x[label]) + log_sum);
+            if (spread != 0) loss += FN(row_loss)(x, NULL, w, max, log_sum, 0, spread, C);
+        }
+        ((REAL *)a->lse_r)[r] = max + log_sum;
+        ((REAL *)a->loss_r)[r] = loss;
+    }
+}
+
+static void FN(softmax_xent_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_xent_args *a = args;
+    const ptrdiff_t C = a->C;
+    const REAL *w = a->w_c, keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
+    const double spread_weight = spread != 0 ? FN(row_weight)(NULL, w, 0, spread, C) : 0;
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *x = (const REAL *)a->x_rc + r * C;
+        REAL *restrict dx = (REAL *)a->dx_rc + r * C;
+        const REAL lse = ((const REAL *)a->lse_r)[r], dloss = ((const REAL *)a->dloss_r)[r];
+        const int64_t label = a->label_r[r];
+        if ((a->has_ignore && label == a->ignore) || label < 0 || label >= C) {
+            memset(dx, 0, (size_t)C * sizeof(REAL)); /* the loss of a label that is no class is NaN; parameters stay well */
+            continue;
+        }
+        const REAL q = w ? keep * w[label] : keep;
+        const double weight = (double)q + spread_weight;
+        if (C <= VL && spread == 0) {
+            const vec e = FN(vexp)(FN(load_upto)(x, C, NEG_INF) - lse);
+            const REAL scale = (REAL)((double)dloss * weight / (double)FN(hsum)(e));
+            const ivec hit = FN(lanes_below)(label + 1) & ~FN(lanes_below)(label);
+            FN(store_upto)(dx, e * scale - FN(select)(hit, FN(splat)(dloss * q), (vec){0}), C);
+        } else {
+            FN(row_gradient)(dx, x, NULL, w, lse, dloss, weight, 0, spread, C);
+            dx[label] -= dloss * q;
+        }
+    }
+}
+
+static void FN(softmax_xent_soft_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_xent_args *a = args;
+    const ptrdiff_t C = a->C;
+    const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *x = (const REAL *)a->x_rc + r * C, *t = (const REAL *)a->t_rc + r * C;
+        REAL max;
+        const REAL log_sum = FN(row_lse)(&max, x, C);
+        ((REAL *)a->lse_r)[r] = max + log_sum;
+        ((REAL *)a->loss_r)[r] = FN(row_loss)(x, t, a->w_c, max, log_sum, keep, spread, C);
+    }
+}
+
+static void FN(softmax_xent_soft_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct softmax_xent_args *a = args;
+    const ptrdiff_t C = a->C;
+    const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
+    for (ptrdiff_t r = lo; r < hi; r++) {
+        const REAL *t = (const REAL *)a->t_rc + r * C;
+        FN(row_gradient)((REAL *)a->dx_rc + r * C, (const REAL *)a->x_rc + r * C, t, a->w_c, ((const REAL *)a->lse_r)[r],
+                         ((const REAL *)a->dloss_r)[r], FN(row_weight)(t, a->w_c, keep, spread, C), keep, spread, C);
+    }
+}
+
+#undef ROW_SUM
+#undef NEG_INF
