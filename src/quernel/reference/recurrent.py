@@ -119,7 +119,7 @@ def lstm_backward(
     reverse: bool,
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Gradients (dx, dkernel, drecurrent_kernel, dbias, dh0, dc0) from those of h_seq, h_n and c_n."""
-    dx, dkernel, drecurrent = np.zeros_like(x), np.zeros_like(kernel), np.zeros_like(recurrent_kernel)
+    dx, dkernel, drecurrent = (np.zeros(v.shape, x.dtype) for v in (x, kernel, recurrent_kernel))
     dbias = np.zeros(kernel.shape[1], x.dtype)
     dh, dc = dh_n.copy(), dc_n.copy()
     for t, t_before, on in reversed(_steps(x.shape[1], h0, lengths, reverse)):
