@@ -1,1 +1,161 @@
-/* elementwise.inc.h */
+/* elementwise.inc.h   See elementwise.h. The loops are in map.inc.h; here is what happens to one vector. */
+
+/* Lane by lane through the C library: functions too rare to deserve vector code. */
+#if REAL_IS_DOUBLE
+#define LIBM(function) function
+#else
+#define LIBM(function) function##f
+#endif
+
+QUERNEL_INLINE vec FN(vsin)(vec a)
+{
+    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(sin)(a[i]);
+    return a;
+}
+
+QUERNEL_INLINE vec FN(vcos)(vec a)
+{
+    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(cos)(a[i]);
+    return a;
+}
+
+QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
+{
+    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(pow)(a[i], b[i]);
+    return a;
+}
+#undef LIBM
+
+/* nan on either side comes through. */
+QUERNEL_INLINE vec FN(maximum)(vec a, vec b)
+{
+    return FN(select)((a > b) | (a != a), a, b);
+}
+
+QUERNEL_INLINE vec FN(minimum)(vec a, vec b)
+{
+    return FN(select)((a < b) | (a != a), a, b);
+}
+
+/* 1, -1, or `a` itself: zeros and nan. */
+QUERNEL_INLINE vec FN(vsign)(vec a)
+{
+    return FN(select)(a > 0, FN(splat)(1), FN(select)(a < 0, FN(splat)(-1), a));
+}
+
+UNARY_KERNEL(unary_negative, -a)
+UNARY_KERNEL(unary_exp, FN(vexp)(a))
+UNARY_KERNEL(unary_log, FN(vlog)(a))
+UNARY_KERNEL(unary_log1p, FN(vlog1p)(a))
+UNARY_KERNEL(unary_sqrt, FN(vsqrt)(a))
+UNARY_KERNEL(unary_abs, FN(vabs)(a))
+UNARY_KERNEL(unary_square, a *a)
+UNARY_KERNEL(unary_reciprocal, 1 / a)
+UNARY_KERNEL(unary_sign, FN(vsign)(a))
+UNARY_KERNEL(unary_sin, FN(vsin)(a))
+UNARY_KERNEL(unary_cos, FN(vcos)(a))
+UNARY_KERNEL(clip, FN(minimum)(FN(maximum)(a, FN(splat)(p)), FN(splat)(q)))
+
+BINARY_KERNEL(binary_add, a + b)
+BINARY_KERNEL(binary_subtract, a - b)
+BINARY_KERNEL(binary_multiply, a *b)
+BINARY_KERNEL(binary_divide, a / b)
+BINARY_KERNEL(binary_maximum, FN(maximum)(a, b))
+BINARY_KERNEL(binary_minimum, FN(minimum)(a, b))
+
+/* One exponent for the row is looked at first: the common ones are a multiplication or two and more exact than pow. */
+QUERNEL_INLINE vec FN(cube_of)(vec a, REAL p, REAL q)
+{
+    (void)p, (void)q;
+    return a * a * a;
+}
+
+QUERNEL_INLINE vec FN(power_of)(vec a, vec b, REAL p)
+{
+    (void)p;
+    return FN(vpow)(a, b);
+}
+
+static void FN(binary_power_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)
+{
+    const REAL exponent = *(const REAL *)x[1];
+    const int one_exponent = m->stride_bytes[1][m->dims - 1] == 0;
+    if (one_exponent && exponent == 2)
+        FN(map_row_unary)(m, y, x, n, FN(unary_square_of));
+    else if (one_exponent && exponent == 3)
+        FN(map_row_unary)(m, y, x, n, FN(cube_of));
+    else if (one_exponent && exponent == (REAL)0.5)
+        FN(map_row_unary)(m, y, x, n, FN(unary_sqrt_of));
+    else if (one_exponent && exponent == -1)
+        FN(map_row_unary)(m, y, x, n, FN(unary_reciprocal_of));
+    else
+        FN(map_row_binary)(m, y, x, n, FN(power_of));
+}
+
+static void FN(binary_power)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    FN(map_walk)(args, lo, hi, 2, FN(binary_power_row));
+}
+
+/* Comparisons and choice: plain loops over bytes and reals, which the compiler vectorises when strides are literal. */
+#define COMPARE_LOOP(STEP_A, STEP_B, OPERATOR)                                                               \
+    for (ptrdiff_t i = 0; i < n; i++)                                                                        \
+        y[i] = *(const REAL *)(a + i * (ptrdiff_t)(STEP_A)) OPERATOR * (const REAL *)(b + i * (ptrdiff_t)(STEP_B));
+
+#define COMPARE_KERNEL(NAME, OPERATOR)                                                                       \
+    static void FN(NAME##_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)       \
+    {                                                                                                        \
+        unsigned char *restrict y = y_n;                                                                     \
+        const char *a = x[0], *b = x[1];                                                                     \
+        const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];  \
+        if (step_a == sizeof(REAL) && step_b == sizeof(REAL))                                                \
+            COMPARE_LOOP(sizeof(REAL), sizeof(REAL), OPERATOR)                                               \
+        else if (step_a == sizeof(REAL) && step_b == 0)                                                      \
+            COMPARE_LOOP(sizeof(REAL), 0, OPERATOR)                                                          \
+        else                                                                                                 \
+            COMPARE_LOOP(step_a, step_b, OPERATOR)                                                           \
+    }                                                                                                        \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
+    {                                                                                                        \
+        (void)scratch;                                                                                       \
+        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                                    \
+    }
+
+COMPARE_KERNEL(compare_equal, ==)
+COMPARE_KERNEL(compare_not_equal, !=)
+COMPARE_KERNEL(compare_less, <)
+COMPARE_KERNEL(compare_less_equal, <=)
+COMPARE_KERNEL(compare_greater, >)
+COMPARE_KERNEL(compare_greater_equal, >=)
+#undef COMPARE_KERNEL
+#undef COMPARE_LOOP
+
+QUERNEL_INLINE void FN(where_loop)(REAL *restrict y, const char *a, ptrdiff_t step_a, const char *b, ptrdiff_t step_b,
+                                   const char *condition, ptrdiff_t step_c, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const REAL yes = *(const REAL *)(a + i * step_a), no = *(const REAL *)(b + i * step_b);
+        y[i] = condition[i * step_c] ? yes : no;
+    }
+}
+
+static void FN(where_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)
+{
+    const ptrdiff_t last = m->dims - 1, real = sizeof(REAL);
+    const ptrdiff_t a = m->stride_bytes[0][last], b = m->stride_bytes[1][last], c = m->stride_bytes[2][last];
+    if (a == real && b == real && c == 1)
+        FN(where_loop)(y, x[0], real, x[1], real, x[2], 1, n);
+    else if (a == real && b == 0 && c == 1)
+        FN(where_loop)(y, x[0], real, x[1], 0, x[2], 1, n);
+    else if (a == 0 && b == real && c == 1)
+        FN(where_loop)(y, x[0], 0, x[1], real, x[2], 1, n);
+    else
+        FN(where_loop)(y, x[0], a, x[1], b, x[2], c, n);
+}
+
+static void FN(where)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    FN(map_walk)(args, lo, hi, 3, FN(where_row));
+}

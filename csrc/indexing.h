@@ -1,2 +1,65 @@
-/* indexing.h */
-#define INDEXING_KERNELS(K)
+/* indexing.h   Moving elements of 1, 2, 4 or 8 bytes, whatever they mean.
+ *
+ * move_<bytes>: y[i] = x[0][i] over struct map_args (elementwise.h) with any strides on both sides; a unit is one element.
+ * fill_<bytes>: y[i] = the first bytes of p.
+ * transpose_<bytes>: move for x contiguous along the last dimension but one, T, and y along the last, L; a unit is
+ * TRANSPOSE_TILE indices of T. Tiles are read and written in whole cache lines and turned in between.
+ *
+ * gather_<bytes>: x (O, A, I) -> y (O, n, I), y[o, i] = x[o, indices[i]]; I counts elements, a unit is one (o, i).
+ *
+ * scatter_add: its backward, dx[o, indices[i]] += dy[o, i] in order of i. scatter_sort first lists, for each row of A,
+ * the i that go there (rising): order[start[a] .. start[a + 1]); one unit. A unit of scatter_add is (o, a, block of
+ * SCATTER_WIDTH of I): each row of dx is written once, by one thread. */
+#ifndef QUERNEL_INDEXING_H
+#define QUERNEL_INDEXING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    TRANSPOSE_TILE = 16, /* 16 floats are a cache line */
+    SCATTER_WIDTH = 1024 /* 4 kB of floats: a row worth a unit of its own */
+};
+
+struct gather_args {
+    void *y;
+    const void *x;
+    const int64_t *indices;
+    ptrdiff_t A;
+    ptrdiff_t n;
+    ptrdiff_t I;
+};
+
+struct scatter_args {
+    void *dx;
+    int64_t *start;
+    int64_t *order;
+    const void *dy;
+    const int64_t *indices;
+    ptrdiff_t A;
+    ptrdiff_t n;
+    ptrdiff_t I;
+    ptrdiff_t blocks;
+};
+
+#define INDEXING_KERNELS(K)                                                                                  \
+    K(move_1)                                                                                                \
+    K(move_2)                                                                                                \
+    K(move_4)                                                                                                \
+    K(move_8)                                                                                                \
+    K(fill_1)                                                                                                \
+    K(fill_2)                                                                                                \
+    K(fill_4)                                                                                                \
+    K(fill_8)                                                                                                \
+    K(transpose_1)                                                                                           \
+    K(transpose_2)                                                                                           \
+    K(transpose_4)                                                                                           \
+    K(transpose_8)                                                                                           \
+    K(gather_1)                                                                                              \
+    K(gather_2)                                                                                              \
+    K(gather_4)                                                                                              \
+    K(gather_8)                                                                                              \
+    K(scatter_sort)                                                                                          \
+    K(scatter_add)
+
+#endif

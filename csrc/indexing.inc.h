@@ -1,1 +1,132 @@
-/* indexing.inc.h */
+/* indexing.inc.h   See indexing.h. `bytes` is a literal everywhere, so that memcpy of one element is one move. */
+
+QUERNEL_INLINE void FN(move_elements)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step, ptrdiff_t n,
+                                      size_t bytes)
+{
+    for (ptrdiff_t i = 0; i < n; i++) memcpy(y + i * y_step, x + i * x_step, bytes);
+}
+
+QUERNEL_INLINE void FN(move_row)(const struct map_args *m, char *y, const char *x, ptrdiff_t n, ptrdiff_t bytes)
+{
+    const ptrdiff_t y_step = m->y_stride_bytes[m->dims - 1], x_step = m->stride_bytes[0][m->dims - 1];
+    if (y_step == bytes && x_step == bytes)
+        memcpy(y, x, (size_t)(n * bytes));
+    else if (y_step == bytes && x_step == 0)
+        FN(move_elements)(y, bytes, x, 0, n, (size_t)bytes);
+    else
+        FN(move_elements)(y, y_step, x, x_step, n, (size_t)bytes);
+}
+
+/* y[t, l] = x[t, l] for a whole tile: x contiguous along t, y along l. */
+QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step, size_t bytes)
+{
+    enum { TILE = TRANSPOSE_TILE };
+    char in[TILE * TILE * 8], out[TILE * TILE * 8];
+    for (ptrdiff_t l = 0; l < TILE; l++) memcpy(in + (size_t)l * TILE * bytes, x + l * x_step, TILE * bytes);
+    for (size_t t = 0; t < TILE; t++)
+        for (size_t l = 0; l < TILE; l++) memcpy(out + (t * TILE + l) * bytes, in + (l * TILE + t) * bytes, bytes);
+    for (ptrdiff_t t = 0; t < TILE; t++) memcpy(y + t * y_step, out + (size_t)t * TILE * bytes, TILE * bytes);
+}
+
+QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
+{
+    enum { TILE = TRANSPOSE_TILE };
+    const ptrdiff_t last = m->dims - 1, T = m->shape[last - 1], L = m->shape[last];
+    const ptrdiff_t y_step = m->y_stride_bytes[last - 1], x_step = m->stride_bytes[0][last];
+    const ptrdiff_t blocks = (T + TILE - 1) / TILE;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t t = unit % blocks * TILE, high = T - t < TILE ? T - t : TILE;
+        char *y = (char *)m->y + t * y_step;
+        const char *x = (const char *)m->x[0] + t * bytes;
+        ptrdiff_t rest = unit / blocks, l = 0;
+        for (ptrdiff_t d = last - 2; d >= 0; d--) {
+            y += rest % m->shape[d] * m->y_stride_bytes[d];
+            x += rest % m->shape[d] * m->stride_bytes[0][d];
+            rest /= m->shape[d];
+        }
+        if (high == TILE)
+            for (; l + TILE <= L; l += TILE)
+                FN(turn_tile)(y + l * bytes, y_step, x + l * x_step, x_step, (size_t)bytes);
+        for (; l < L; l += TILE)
+            for (ptrdiff_t i = 0; i < high; i++)
+                FN(move_elements)(y + i * y_step + l * bytes, bytes, x + i * bytes + l * x_step, x_step,
+                                  L - l < TILE ? L - l : TILE, (size_t)bytes);
+    }
+}
+
+QUERNEL_INLINE void FN(gather_units)(const struct gather_args *a, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
+{
+    const ptrdiff_t row = a->I * bytes;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t o = unit / a->n, i = unit % a->n;
+        const char *x = (const char *)a->x + (o * a->A + (ptrdiff_t)a->indices[i]) * row;
+        char *y = (char *)a->y + unit * row;
+        if (a->I == 1)
+            memcpy(y, x, (size_t)bytes);
+        else
+            memcpy(y, x, (size_t)row);
+    }
+}
+
+#define MOVING_KERNELS(BYTES)                                                                                \
+    static void FN(move_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)   \
+    {                                                                                                        \
+        FN(move_row)(m, y, x[0], n, BYTES);                                                                  \
+    }                                                                                                        \
+    static void FN(move_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                \
+    {                                                                                                        \
+        FN(map_walk)(args, lo, hi, 1, FN(move_row_##BYTES));                                                 \
+    }                                                                                                        \
+    static void FN(fill_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)   \
+    {                                                                                                        \
+        FN(move_elements)(y, m->y_stride_bytes[m->dims - 1], (const char *)&m->p, 0, n, BYTES);              \
+    }                                                                                                        \
+    static void FN(fill_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                \
+    {                                                                                                        \
+        FN(map_walk)(args, lo, hi, 0, FN(fill_row_##BYTES));                                                 \
+    }                                                                                                        \
+    static void FN(transpose_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)           \
+    {                                                                                                        \
+        FN(transpose_units)(args, lo, hi, BYTES);                                                            \
+    }                                                                                                        \
+    static void FN(gather_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)              \
+    {                                                                                                        \
+        FN(gather_units)(args, lo, hi, BYTES);                                                               \
+    }
+
+MOVING_KERNELS(1)
+MOVING_KERNELS(2)
+MOVING_KERNELS(4)
+MOVING_KERNELS(8)
+#undef MOVING_KERNELS
+
+/* Counting sort: stable, so that rows of dy are added in index order. */
+static void FN(scatter_sort)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct scatter_args *s = args;
+    int64_t *start = s->start; /* A + 1 */
+    for (ptrdiff_t a = 0; a <= s->A; a++) start[a] = 0;
+    for (ptrdiff_t i = 0; i < s->n; i++) start[s->indices[i]]++;
+    for (int64_t a = 0, total = 0; a <= s->A; a++) {
+        total += start[a];
+        start[a] = total; /* the end of row a */
+    }
+    for (ptrdiff_t i = s->n - 1; i >= 0; i--) s->order[--start[s->indices[i]]] = i; /* ends come down to starts */
+}
+
+static void FN(scatter_add)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct scatter_args *s = args;
+    const ptrdiff_t I = s->I;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t block = unit % s->blocks, row = unit / s->blocks, a = row % s->A, o = row / s->A;
+        const ptrdiff_t first = block * SCATTER_WIDTH, end = I - first < SCATTER_WIDTH ? I : first + SCATTER_WIDTH;
+        REAL *restrict dx = (REAL *)s->dx + row * I;
+        for (ptrdiff_t i = first; i < end; i++) dx[i] = 0;
+        for (int64_t k = s->start[a]; k < s->start[a + 1]; k++) {
+            const REAL *restrict dy = (const REAL *)s->dy + (o * s->n + s->order[k]) * I;
+#pragma omp simd
+            for (ptrdiff_t i = first; i < end; i++) dx[i] += dy[i];
+        }
+    }
+}

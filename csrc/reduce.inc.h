@@ -1,1 +1,198 @@
-/* reduce.inc.h */
+/* reduce.inc.h   See reduce.h. `kind` is a literal everywhere, so each kernel keeps its own branch only. */
+
+/* What changes nothing. */
+QUERNEL_INLINE REAL FN(neutral)(int kind)
+{
+    return kind == REDUCE_MAX ? -(REAL)INFINITY : kind == REDUCE_MIN ? (REAL)INFINITY : 0;
+}
+
+QUERNEL_INLINE vec FN(fold)(int kind, vec so_far, vec x, vec mean)
+{
+    switch (kind) {
+    case REDUCE_MAX: return FN(maximum)(x, so_far);
+    case REDUCE_MIN: return FN(minimum)(x, so_far);
+    case REDUCE_DEVIATION: return so_far + (x - mean) * (x - mean);
+    default: return so_far + x;
+    }
+}
+
+/* Two folded values; max and min hand nan on. */
+QUERNEL_INLINE double FN(join)(int kind, double a, double b)
+{
+    switch (kind) {
+    case REDUCE_MAX: return a > b || a != a ? a : b;
+    case REDUCE_MIN: return a < b || a != a ? a : b;
+    default: return a + b;
+    }
+}
+
+QUERNEL_INLINE vec FN(join_lanes)(int kind, vec a, vec b)
+{
+    return kind == REDUCE_MAX ? FN(maximum)(a, b) : kind == REDUCE_MIN ? FN(minimum)(a, b) : a + b;
+}
+
+QUERNEL_INLINE double FN(join_across)(int kind, vec v)
+{
+    if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION) return (double)FN(hsum)(v);
+    double joined = (double)v[0];
+    for (ptrdiff_t i = 1; i < VL; i++) joined = FN(join)(kind, joined, (double)v[i]);
+    return joined;
+}
+
+/* x[0..n), contiguous. Four independent accumulators hide the latency of an addition. */
+QUERNEL_INLINE double FN(fold_row)(int kind, const REAL *x, ptrdiff_t n, REAL mean)
+{
+    enum { STREAMS = 4 };
+    const REAL fill = kind == REDUCE_DEVIATION ? mean : FN(neutral)(kind);
+    const vec start = FN(splat)(FN(neutral)(kind)), m = FN(splat)(mean);
+    double folded = (double)FN(neutral)(kind);
+    for (ptrdiff_t block = 0; block < n; block += STREAMS * WIDE_STEPS * VL) {
+        const ptrdiff_t left = n - block, end = left < STREAMS * WIDE_STEPS * VL ? left : STREAMS * WIDE_STEPS * VL;
+        vec acc[STREAMS] = {start, start, start, start};
+        ptrdiff_t i = 0;
+        for (; i + STREAMS * VL <= end; i += STREAMS * VL)
+            for (int s = 0; s < STREAMS; s++) acc[s] = FN(fold)(kind, acc[s], FN(load)(x + block + i + s * VL), m);
+        for (int s = 0; s < STREAMS; s++) {
+            const ptrdiff_t at = i + s * VL;
+            if (at < end) acc[s] = FN(fold)(kind, acc[s], FN(load_upto)(x + block + at, end - at, fill), m);
+        }
+        const vec low = FN(join_lanes)(kind, acc[0], acc[1]), high = FN(join_lanes)(kind, acc[2], acc[3]);
+        folded = FN(join)(kind, folded, FN(join_across)(kind, FN(join_lanes)(kind, low, high)));
+    }
+    return folded;
+}
+
+/* `rows` rows of x, I apart, `width` columns of each: into p[0..width). */
+QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const REAL *mean, ptrdiff_t rows, ptrdiff_t I,
+                                     ptrdiff_t width)
+{
+    const vec start = FN(splat)(FN(neutral)(kind));
+    for (ptrdiff_t i = 0; i < width; i++) p[i] = (double)FN(neutral)(kind);
+    for (ptrdiff_t r = 0; r < rows; r += WIDE_STEPS) {
+        const ptrdiff_t end = r + WIDE_STEPS < rows ? r + WIDE_STEPS : rows;
+        for (ptrdiff_t i = 0; i < width; i += VL) {
+            const ptrdiff_t n = width - i;
+            const vec m = kind == REDUCE_DEVIATION ? FN(load_upto)(mean + i, n, 0) : start;
+            vec acc = start;
+            if (n >= VL)
+                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load)(x + s * I + i), m);
+            else
+                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load_part)(x + s * I + i, n, 0), m);
+            if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION)
+                FN(add_wide)(p + i, acc, n);
+            else
+                for (ptrdiff_t l = 0; l < (n < VL ? n : VL); l++) p[i + l] = FN(join)(kind, p[i + l], (double)acc[l]);
+        }
+    }
+}
+
+QUERNEL_INLINE void FN(reduce_units)(int kind, const struct reduce_args *a, ptrdiff_t lo, ptrdiff_t hi, double *scratch)
+{
+    const ptrdiff_t R = a->R, I = a->I;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t block = unit % a->blocks, rest = unit / a->blocks;
+        const ptrdiff_t chunk = rest % a->chunks, o = rest / a->chunks;
+        const ptrdiff_t r = chunk * a->rows, rows = R - r < a->rows ? R - r : a->rows;
+        const ptrdiff_t i = block * a->width, width = I - i < a->width ? I - i : a->width;
+        const REAL *x = (const REAL *)a->x + (o * R + r) * I + i;
+        const REAL *mean = kind == REDUCE_DEVIATION ? (const REAL *)a->mean + o * I + i : NULL;
+        REAL *y = (REAL *)a->y + o * I + i;
+        double *p = a->chunks > 1 ? a->partial + (o * a->chunks + chunk) * I + i : scratch;
+        if (I == 1)
+            *p = FN(fold_row)(kind, x, rows, mean ? *mean : 0);
+        else
+            FN(fold_columns)(kind, p, x, mean, rows, I, width);
+        if (a->chunks == 1)
+            for (ptrdiff_t n = 0; n < width; n++) y[n] = (REAL)(a->scale * p[n]);
+    }
+}
+
+static void FN(reduce_sum)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    FN(reduce_units)(REDUCE_SUM, args, lo, hi, scratch);
+}
+
+static void FN(reduce_deviation)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    FN(reduce_units)(REDUCE_DEVIATION, args, lo, hi, scratch);
+}
+
+static void FN(reduce_max)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    FN(reduce_units)(REDUCE_MAX, args, lo, hi, scratch);
+}
+
+static void FN(reduce_min)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    FN(reduce_units)(REDUCE_MIN, args, lo, hi, scratch);
+}
+
+static void FN(reduce_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct reduce_args *a = args;
+    REAL *y = a->y;
+    (void)scratch;
+    for (ptrdiff_t output = lo; output < hi; output++) {
+        const ptrdiff_t o = output / a->I, i = output % a->I;
+        const double *p = a->partial + o * a->chunks * a->I + i;
+        double joined = p[0];
+        for (ptrdiff_t chunk = 1; chunk < a->chunks; chunk++)
+            joined = FN(join)((int)a->joins, joined, p[chunk * a->I]);
+        y[output] = (REAL)(a->scale * joined);
+    }
+}
+
+/* The first place of the best value; of nan, if there is one. */
+QUERNEL_INLINE int64_t FN(arg_row)(int kind, const REAL *x, ptrdiff_t R)
+{
+    const REAL best = (REAL)FN(fold_row)(kind, x, R, 0);
+    ptrdiff_t r = 0;
+    if (best == best)
+        while (x[r] != best) r++;
+    else
+        while (x[r] == x[r]) r++;
+    return r;
+}
+
+QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *restrict x, ptrdiff_t R, ptrdiff_t I,
+                                    ptrdiff_t width)
+{
+    REAL best[ARG_WIDTH];
+    for (ptrdiff_t i = 0; i < width; i++) {
+        best[i] = x[i];
+        y[i] = 0;
+    }
+    for (ptrdiff_t r = 1; r < R; r++)
+        for (ptrdiff_t i = 0; i < width; i++) {
+            const REAL v = x[r * I + i];
+            const int better = kind == REDUCE_MAX ? v > best[i] : v < best[i];
+            const int first_nan = (v != v) & (best[i] == best[i]);
+            y[i] = better | first_nan ? r : y[i];
+            best[i] = better | first_nan ? v : best[i];
+        }
+}
+
+QUERNEL_INLINE void FN(arg_units)(int kind, const struct arg_args *a, ptrdiff_t lo, ptrdiff_t hi)
+{
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t o = unit / a->blocks, i = unit % a->blocks * ARG_WIDTH;
+        const REAL *x = (const REAL *)a->x + o * a->R * a->I + i;
+        int64_t *y = a->y + o * a->I + i;
+        if (a->I == 1)
+            *y = FN(arg_row)(kind, x, a->R);
+        else
+            FN(arg_columns)(kind, y, x, a->R, a->I, a->I - i < ARG_WIDTH ? a->I - i : ARG_WIDTH);
+    }
+}
+
+static void FN(argmax)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    FN(arg_units)(REDUCE_MAX, args, lo, hi);
+}
+
+static void FN(argmin)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    FN(arg_units)(REDUCE_MIN, args, lo, hi);
+}

@@ -1,0 +1,129 @@
+/* map.inc.h   Walking y[i] = f(x0[i], x1[i], ...) over strided operands: one loop body per number of operands.
+ * (struct map_args is explained in elementwise.h.)
+ *
+ * f is a static inline function handed down by name; as everything here is inlined, each kernel gets its own loop. */
+
+/* n elements along the innermost dimension; y and x[] point to the first of them. */
+typedef void FN(map_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n);
+typedef vec FN(map_unary)(vec a, REAL p, REAL q);
+typedef vec FN(map_binary)(vec a, vec b, REAL p);
+
+/* Elements [lo, hi) of y in row-major order, cut at the ends of rows. */
+QUERNEL_INLINE void FN(map_walk)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t operands,
+                                 FN(map_row) *row)
+{
+    const ptrdiff_t last = m->dims - 1;
+    ptrdiff_t index[MAP_DIMS], rest = lo;
+    const char *x[MAP_OPERANDS];
+    char *y = m->y;
+    for (ptrdiff_t o = 0; o < operands; o++) x[o] = m->x[o];
+    for (ptrdiff_t d = last; d >= 0; d--) {
+        index[d] = rest % m->shape[d];
+        rest /= m->shape[d];
+        y += index[d] * m->y_stride_bytes[d];
+        for (ptrdiff_t o = 0; o < operands; o++) x[o] += index[d] * m->stride_bytes[o][d];
+    }
+    while (lo < hi) {
+        const ptrdiff_t left = m->shape[last] - index[last];
+        const ptrdiff_t n = left < hi - lo ? left : hi - lo;
+        row(m, y, x, n);
+        lo += n;
+        index[last] += n;
+        y += n * m->y_stride_bytes[last];
+        for (ptrdiff_t o = 0; o < operands; o++) x[o] += n * m->stride_bytes[o][last];
+        for (ptrdiff_t d = last; d > 0 && index[d] == m->shape[d]; d--) {
+            index[d] = 0;
+            index[d - 1]++;
+            y += m->y_stride_bytes[d - 1] - m->shape[d] * m->y_stride_bytes[d];
+            for (ptrdiff_t o = 0; o < operands; o++)
+                x[o] += m->stride_bytes[o][d - 1] - m->shape[d] * m->stride_bytes[o][d];
+        }
+    }
+}
+
+/* Lanes of an operand with any stride: `n` of them, the rest filled with 1, for which every f is defined. */
+QUERNEL_INLINE vec FN(map_fetch)(const char *x, ptrdiff_t stride_bytes, ptrdiff_t n)
+{
+    REAL lane[VECTOR_BYTES / sizeof(REAL)];
+    for (ptrdiff_t i = 0; i < VL; i++) lane[i] = i < n ? *(const REAL *)(x + i * stride_bytes) : 1;
+    return FN(load)(lane);
+}
+
+QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
+                                      FN(map_unary) *f)
+{
+    REAL *y = y_n;
+    const REAL p = (REAL)m->p, q = (REAL)m->q;
+    const ptrdiff_t step = m->stride_bytes[0][m->dims - 1];
+    if (step == sizeof(REAL)) {
+        const REAL *a = (const REAL *)x[0];
+        ptrdiff_t i = 0;
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), p, q));
+        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), p, q), n - i);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i += VL)
+        FN(store_upto)(y + i, f(FN(map_fetch)(x[0] + i * step, step, n - i), p, q), n - i);
+}
+
+/* Operands one after another, or one value against a row; other strides are fetched lane by lane. */
+QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
+                                       FN(map_binary) *f)
+{
+    REAL *y = y_n;
+    const REAL p = (REAL)m->p;
+    const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
+    const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
+    ptrdiff_t i = 0;
+    if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i), p));
+        if (i < n)
+            FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1), p), n - i);
+    } else if (step_a == sizeof(REAL) && step_b == 0) {
+        const vec value = FN(splat)(*b);
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), value, p));
+        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), value, p), n - i);
+    } else if (step_a == 0 && step_b == sizeof(REAL)) {
+        const vec value = FN(splat)(*a);
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(value, FN(load)(b + i), p));
+        if (i < n) FN(store_part)(y + i, f(value, FN(load_part)(b + i, n - i, 1), p), n - i);
+    } else {
+        for (; i < n; i += VL)
+            FN(store_upto)
+            (y + i, f(FN(map_fetch)(x[0] + i * step_a, step_a, n - i),
+                      FN(map_fetch)(x[1] + i * step_b, step_b, n - i), p), n - i);
+    }
+}
+
+/* A kernel NAME from an expression in a (and b), p and q. */
+#define UNARY_KERNEL(NAME, EXPRESSION)                                                                       \
+    QUERNEL_INLINE vec FN(NAME##_of)(vec a, REAL p, REAL q)                                                  \
+    {                                                                                                        \
+        (void)p, (void)q;                                                                                    \
+        return EXPRESSION;                                                                                   \
+    }                                                                                                        \
+    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
+    {                                                                                                        \
+        FN(map_row_unary)(m, y, x, n, FN(NAME##_of));                                                        \
+    }                                                                                                        \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
+    {                                                                                                        \
+        (void)scratch;                                                                                       \
+        FN(map_walk)(args, lo, hi, 1, FN(NAME##_row));                                         \
+    }
+
+#define BINARY_KERNEL(NAME, EXPRESSION)                                                                      \
+    QUERNEL_INLINE vec FN(NAME##_of)(vec a, vec b, REAL p)                                                   \
+    {                                                                                                        \
+        (void)p;                                                                                             \
+        return EXPRESSION;                                                                                   \
+    }                                                                                                        \
+    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
+    {                                                                                                        \
+        FN(map_row_binary)(m, y, x, n, FN(NAME##_of));                                                       \
+    }                                                                                                        \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
+    {                                                                                                        \
+        (void)scratch;                                                                                       \
+        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                         \
+    }
