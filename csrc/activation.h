@@ -1,8 +1,7 @@
 /* activation.h   y = f(x), dx = dy f', and the backward of a bias with an activation behind it.
  *
- * Forward and backward are maps (struct map_args, elementwise.h): forward of x[0]; backward of x[0] = dy and x[1] = what
- * activate.inc.h wants saved; p is alpha. The kernels stand in the order of enum activation_kind, so that a kind is
- * added to the first of them.
+ * A unit of forward (out = y, saved = x) and backward (out = dx, saved: see activate.inc.h) is one element; arrays are
+ * contiguous. The kernels stand in the order of enum activation_kind, so that a kind is added to the first of them.
  *
  * bias_activation_backward: M rows of C channels, a unit is a chunk of `rows` rows; partial[unit, C] are its sums of dz
  * (added up by reduce_finish). */
@@ -10,6 +9,13 @@
 #define QUERNEL_ACTIVATION_H
 
 #include <stddef.h>
+
+struct activation_args {
+    void *out;
+    const void *dy;
+    const void *saved;
+    double alpha;
+};
 
 struct bias_activation_args {
     void *dz;

@@ -1,7 +1,23 @@
-/* activation.inc.h   See activation.h. The formulas are in activate.inc.h, the loops in map.inc.h. */
+/* activation.inc.h   See activation.h. The formulas are in activate.inc.h. */
 #define ACTIVATION(NAME, KIND)                                                                               \
-    UNARY_KERNEL(activation_forward_##NAME, FN(activate)(a, KIND, p))                                        \
-    BINARY_KERNEL(activation_backward_##NAME, FN(activate_backward)(a, b, KIND, p))
+    static void FN(activation_forward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)   \
+    {                                                                                                        \
+        const struct activation_args *a = args;                                                              \
+        const REAL *x = a->saved, alpha = (REAL)a->alpha;                                                    \
+        REAL *y = a->out;                                                                                    \
+        for (ptrdiff_t i = lo; i < hi; i += VL)                                                              \
+            FN(store_upto)(y + i, FN(activate)(FN(load_upto)(x + i, hi - i, 1), KIND, alpha), hi - i);       \
+    }                                                                                                        \
+    static void FN(activation_backward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)  \
+    {                                                                                                        \
+        const struct activation_args *a = args;                                                              \
+        const REAL *dy = a->dy, *saved = a->saved, alpha = (REAL)a->alpha;                                   \
+        REAL *dx = a->out;                                                                                   \
+        for (ptrdiff_t i = lo; i < hi; i += VL) {                                                            \
+            const vec s = FN(load_upto)(saved + i, hi - i, 1), d = FN(load_upto)(dy + i, hi - i, 1);         \
+            FN(store_upto)(dx + i, FN(activate_backward)(d, s, KIND, alpha), hi - i);                        \
+        }                                                                                                    \
+    }
 
 ACTIVATION(linear, ACT_LINEAR)
 ACTIVATION(relu, ACT_RELU)
@@ -41,7 +57,6 @@ static void FN(bias_activation_backward)(const void *args, ptrdiff_t lo, ptrdiff
 {
     const struct bias_activation_args *a = args;
     const REAL alpha = (REAL)a->alpha;
-    (void)scratch;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t first = unit * a->rows;
         const ptrdiff_t end = first + a->rows < a->M ? first + a->rows : a->M;

@@ -64,37 +64,30 @@ BINARY_KERNEL(binary_maximum, FN(maximum)(a, b))
 BINARY_KERNEL(binary_minimum, FN(minimum)(a, b))
 
 /* One exponent for the row is looked at first: the common ones are a multiplication or two and more exact than pow. */
-QUERNEL_INLINE vec FN(cube_of)(vec a, REAL p, REAL q)
+static void FN(binary_power_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)
 {
-    (void)p, (void)q;
-    return a * a * a;
-}
-
-QUERNEL_INLINE vec FN(power_of)(vec a, vec b, REAL p)
-{
-    (void)p;
-    return FN(vpow)(a, b);
-}
-
-static void FN(binary_power_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)
-{
-    const REAL exponent = *(const REAL *)x[1];
-    const int one_exponent = m->stride_bytes[1][m->dims - 1] == 0;
-    if (one_exponent && exponent == 2)
-        FN(map_row_unary)(m, y, x, n, FN(unary_square_of));
-    else if (one_exponent && exponent == 3)
-        FN(map_row_unary)(m, y, x, n, FN(cube_of));
-    else if (one_exponent && exponent == (REAL)0.5)
-        FN(map_row_unary)(m, y, x, n, FN(unary_sqrt_of));
-    else if (one_exponent && exponent == -1)
-        FN(map_row_unary)(m, y, x, n, FN(unary_reciprocal_of));
-    else
-        FN(map_row_binary)(m, y, x, n, FN(power_of));
+    REAL *y = y_n;
+    const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
+    const REAL exponent = step_b == 0 ? *(const REAL *)x[1] : (REAL)NAN;
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        const vec a = FN(map_lanes)(x[0] + i * step_a, step_a, n - i);
+        vec power;
+        if (exponent == 2)
+            power = a * a;
+        else if (exponent == 3)
+            power = a * a * a;
+        else if (exponent == (REAL)0.5)
+            power = FN(vsqrt)(a);
+        else if (exponent == -1)
+            power = 1 / a;
+        else
+            power = FN(vpow)(a, FN(map_lanes)(x[1] + i * step_b, step_b, n - i));
+        FN(store_upto)(y + i, power, n - i);
+    }
 }
 
 static void FN(binary_power)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     FN(map_walk)(args, lo, hi, 2, FN(binary_power_row));
 }
 
@@ -118,7 +111,6 @@ static void FN(binary_power)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void 
     }                                                                                                        \
     static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
     {                                                                                                        \
-        (void)scratch;                                                                                       \
         FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                                    \
     }
 
@@ -156,6 +148,5 @@ static void FN(where_row)(const struct map_args *m, void *y, const char *const *
 
 static void FN(where)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     FN(map_walk)(args, lo, hi, 3, FN(where_row));
 }

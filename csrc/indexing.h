@@ -5,11 +5,11 @@
  * transpose_<bytes>: move for x contiguous along the last dimension but one, T, and y along the last, L; a unit is
  * TRANSPOSE_TILE indices of T. Tiles are read and written in whole cache lines and turned in between.
  *
- * gather_<bytes>: x (O, A, I) -> y (O, n, I), y[o, i] = x[o, indices[i]]; I counts elements, a unit is one (o, i).
+ * gather_<bytes>: x (O, A, J) -> y (O, n, J), y[o, i] = x[o, indices[i]]; J counts elements, a unit is one (o, i).
  *
  * scatter_add: its backward, dx[o, indices[i]] += dy[o, i] in order of i. scatter_sort first lists, for each row of A,
  * the i that go there (rising): order[start[a] .. start[a + 1]); one unit. A unit of scatter_add is (o, a, block of
- * SCATTER_WIDTH of I): each row of dx is written once, by one thread. */
+ * SCATTER_WIDTH of J): each row of dx is written once, by one thread. */
 #ifndef QUERNEL_INDEXING_H
 #define QUERNEL_INDEXING_H
 
@@ -27,7 +27,7 @@ struct gather_args {
     const int64_t *indices;
     ptrdiff_t A;
     ptrdiff_t n;
-    ptrdiff_t I;
+    ptrdiff_t J;
 };
 
 struct scatter_args {
@@ -38,7 +38,7 @@ struct scatter_args {
     const int64_t *indices;
     ptrdiff_t A;
     ptrdiff_t n;
-    ptrdiff_t I;
+    ptrdiff_t J;
     ptrdiff_t blocks;
 };
 

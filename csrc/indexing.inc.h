@@ -56,12 +56,12 @@ QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, 
 
 QUERNEL_INLINE void FN(gather_units)(const struct gather_args *a, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
 {
-    const ptrdiff_t row = a->I * bytes;
+    const ptrdiff_t row = a->J * bytes;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t o = unit / a->n, i = unit % a->n;
         const char *x = (const char *)a->x + (o * a->A + (ptrdiff_t)a->indices[i]) * row;
         char *y = (char *)a->y + unit * row;
-        if (a->I == 1)
+        if (a->J == 1)
             memcpy(y, x, (size_t)bytes);
         else
             memcpy(y, x, (size_t)row);
@@ -117,14 +117,14 @@ static void FN(scatter_sort)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void 
 static void FN(scatter_add)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct scatter_args *s = args;
-    const ptrdiff_t I = s->I;
+    const ptrdiff_t J = s->J;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t block = unit % s->blocks, row = unit / s->blocks, a = row % s->A, o = row / s->A;
-        const ptrdiff_t first = block * SCATTER_WIDTH, end = I - first < SCATTER_WIDTH ? I : first + SCATTER_WIDTH;
-        REAL *restrict dx = (REAL *)s->dx + row * I;
+        const ptrdiff_t first = block * SCATTER_WIDTH, end = J - first < SCATTER_WIDTH ? J : first + SCATTER_WIDTH;
+        REAL *restrict dx = (REAL *)s->dx + row * J;
         for (ptrdiff_t i = first; i < end; i++) dx[i] = 0;
         for (int64_t k = s->start[a]; k < s->start[a + 1]; k++) {
-            const REAL *restrict dy = (const REAL *)s->dy + (o * s->n + s->order[k]) * I;
+            const REAL *restrict dy = (const REAL *)s->dy + (o * s->n + s->order[k]) * J;
 #pragma omp simd
             for (ptrdiff_t i = first; i < end; i++) dx[i] += dy[i];
         }

@@ -6,7 +6,7 @@
 /* n elements along the innermost dimension; y and x[] point to the first of them. */
 typedef void FN(map_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n);
 typedef vec FN(map_unary)(vec a, REAL p, REAL q);
-typedef vec FN(map_binary)(vec a, vec b, REAL p);
+typedef vec FN(map_binary)(vec a, vec b);
 
 /* Elements [lo, hi) of y in row-major order, cut at the ends of rows. */
 QUERNEL_INLINE void FN(map_walk)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t operands,
@@ -49,21 +49,20 @@ QUERNEL_INLINE vec FN(map_fetch)(const char *x, ptrdiff_t stride_bytes, ptrdiff_
     return FN(load)(lane);
 }
 
+/* `n` lanes of an operand, or a whole vector; one body for all strides keeps the code of long functions small. */
+QUERNEL_INLINE vec FN(map_lanes)(const char *x, ptrdiff_t stride_bytes, ptrdiff_t n)
+{
+    return stride_bytes == sizeof(REAL) ? FN(load_upto)((const REAL *)x, n, 1) : FN(map_fetch)(x, stride_bytes, n);
+}
+
 QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
                                       FN(map_unary) *f)
 {
     REAL *y = y_n;
     const REAL p = (REAL)m->p, q = (REAL)m->q;
     const ptrdiff_t step = m->stride_bytes[0][m->dims - 1];
-    if (step == sizeof(REAL)) {
-        const REAL *a = (const REAL *)x[0];
-        ptrdiff_t i = 0;
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), p, q));
-        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), p, q), n - i);
-        return;
-    }
     for (ptrdiff_t i = 0; i < n; i += VL)
-        FN(store_upto)(y + i, f(FN(map_fetch)(x[0] + i * step, step, n - i), p, q), n - i);
+        FN(store_upto)(y + i, f(FN(map_lanes)(x[0] + i * step, step, n - i), p, q), n - i);
 }
 
 /* Operands one after another, or one value against a row; other strides are fetched lane by lane. */
@@ -71,35 +70,33 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
                                        FN(map_binary) *f)
 {
     REAL *y = y_n;
-    const REAL p = (REAL)m->p;
     const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
     const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
     ptrdiff_t i = 0;
     if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i), p));
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i)));
         if (i < n)
-            FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1), p), n - i);
+            FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1)), n - i);
     } else if (step_a == sizeof(REAL) && step_b == 0) {
         const vec value = FN(splat)(*b);
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), value, p));
-        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), value, p), n - i);
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), value));
+        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), value), n - i);
     } else if (step_a == 0 && step_b == sizeof(REAL)) {
         const vec value = FN(splat)(*a);
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(value, FN(load)(b + i), p));
-        if (i < n) FN(store_part)(y + i, f(value, FN(load_part)(b + i, n - i, 1), p), n - i);
+        for (; i + VL <= n; i += VL) FN(store)(y + i, f(value, FN(load)(b + i)));
+        if (i < n) FN(store_part)(y + i, f(value, FN(load_part)(b + i, n - i, 1)), n - i);
     } else {
         for (; i < n; i += VL)
             FN(store_upto)
-            (y + i, f(FN(map_fetch)(x[0] + i * step_a, step_a, n - i),
-                      FN(map_fetch)(x[1] + i * step_b, step_b, n - i), p), n - i);
+            (y + i, f(FN(map_lanes)(x[0] + i * step_a, step_a, n - i), FN(map_lanes)(x[1] + i * step_b, step_b, n - i)),
+             n - i);
     }
 }
 
-/* A kernel NAME from an expression in a (and b), p and q. */
+/* A kernel NAME from an expression in a, p and q, or in a and b. */
 #define UNARY_KERNEL(NAME, EXPRESSION)                                                                       \
     QUERNEL_INLINE vec FN(NAME##_of)(vec a, REAL p, REAL q)                                                  \
     {                                                                                                        \
-        (void)p, (void)q;                                                                                    \
         return EXPRESSION;                                                                                   \
     }                                                                                                        \
     static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
@@ -108,14 +105,12 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
     }                                                                                                        \
     static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
     {                                                                                                        \
-        (void)scratch;                                                                                       \
         FN(map_walk)(args, lo, hi, 1, FN(NAME##_row));                                         \
     }
 
 #define BINARY_KERNEL(NAME, EXPRESSION)                                                                      \
-    QUERNEL_INLINE vec FN(NAME##_of)(vec a, vec b, REAL p)                                                   \
+    QUERNEL_INLINE vec FN(NAME##_of)(vec a, vec b)                                                           \
     {                                                                                                        \
-        (void)p;                                                                                             \
         return EXPRESSION;                                                                                   \
     }                                                                                                        \
     static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
@@ -124,6 +119,5 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
     }                                                                                                        \
     static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
     {                                                                                                        \
-        (void)scratch;                                                                                       \
         FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                         \
     }

@@ -1,7 +1,7 @@
-/* reduce.h   sum, mean, max, min, var, argmax, argmin of x viewed as (O outer, R reduced, I inner), contiguous.
+/* reduce.h   sum, mean, max, min, var, argmax, argmin of x viewed as (O outer, R reduced, J inner), contiguous.
  *
- * R is cut into `chunks` of `rows`, I into blocks of `width`: sizes that follow from the shape only. A unit is
- * (o, chunk, block), the last running fastest. It leaves its result for each inner index in partial[o, chunk, I]
+ * R is cut into `chunks` of `rows`, J into blocks of `width`: sizes that follow from the shape only. A unit is
+ * (o, chunk, block), the last running fastest. It leaves its result for each inner index in partial[o, chunk, J]
  * (double), and reduce_finish, one unit per output, joins the chunks in index order: y = scale * joined.
  * With one chunk the unit writes y itself, and works in scratch (width doubles).
  *
@@ -24,7 +24,7 @@ struct reduce_args {
     double scale;
     ptrdiff_t joins; /* enum reduce_kind */
     ptrdiff_t R;
-    ptrdiff_t I;
+    ptrdiff_t J;
     ptrdiff_t rows;
     ptrdiff_t chunks;
     ptrdiff_t width;
@@ -35,7 +35,7 @@ struct arg_args {
     int64_t *y;
     const void *x;
     ptrdiff_t R;
-    ptrdiff_t I;
+    ptrdiff_t J;
     ptrdiff_t blocks;
 };
 

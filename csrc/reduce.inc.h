@@ -62,8 +62,8 @@ QUERNEL_INLINE double FN(fold_row)(int kind, const REAL *x, ptrdiff_t n, REAL me
     return folded;
 }
 
-/* `rows` rows of x, I apart, `width` columns of each: into p[0..width). */
-QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const REAL *mean, ptrdiff_t rows, ptrdiff_t I,
+/* `rows` rows of x, J apart, `width` columns of each: into p[0..width). */
+QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const REAL *mean, ptrdiff_t rows, ptrdiff_t J,
                                      ptrdiff_t width)
 {
     const vec start = FN(splat)(FN(neutral)(kind));
@@ -75,9 +75,9 @@ QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const R
             const vec m = kind == REDUCE_DEVIATION ? FN(load_upto)(mean + i, n, 0) : start;
             vec acc = start;
             if (n >= VL)
-                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load)(x + s * I + i), m);
+                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load)(x + s * J + i), m);
             else
-                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load_part)(x + s * I + i, n, 0), m);
+                for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load_part)(x + s * J + i, n, 0), m);
             if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION)
                 FN(add_wide)(p + i, acc, n);
             else
@@ -88,20 +88,20 @@ QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const R
 
 QUERNEL_INLINE void FN(reduce_units)(int kind, const struct reduce_args *a, ptrdiff_t lo, ptrdiff_t hi, double *scratch)
 {
-    const ptrdiff_t R = a->R, I = a->I;
+    const ptrdiff_t R = a->R, J = a->J;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t block = unit % a->blocks, rest = unit / a->blocks;
         const ptrdiff_t chunk = rest % a->chunks, o = rest / a->chunks;
         const ptrdiff_t r = chunk * a->rows, rows = R - r < a->rows ? R - r : a->rows;
-        const ptrdiff_t i = block * a->width, width = I - i < a->width ? I - i : a->width;
-        const REAL *x = (const REAL *)a->x + (o * R + r) * I + i;
-        const REAL *mean = kind == REDUCE_DEVIATION ? (const REAL *)a->mean + o * I + i : NULL;
-        REAL *y = (REAL *)a->y + o * I + i;
-        double *p = a->chunks > 1 ? a->partial + (o * a->chunks + chunk) * I + i : scratch;
-        if (I == 1)
+        const ptrdiff_t i = block * a->width, width = J - i < a->width ? J - i : a->width;
+        const REAL *x = (const REAL *)a->x + (o * R + r) * J + i;
+        const REAL *mean = kind == REDUCE_DEVIATION ? (const REAL *)a->mean + o * J + i : NULL;
+        REAL *y = (REAL *)a->y + o * J + i;
+        double *p = a->chunks > 1 ? a->partial + (o * a->chunks + chunk) * J + i : scratch;
+        if (J == 1)
             *p = FN(fold_row)(kind, x, rows, mean ? *mean : 0);
         else
-            FN(fold_columns)(kind, p, x, mean, rows, I, width);
+            FN(fold_columns)(kind, p, x, mean, rows, J, width);
         if (a->chunks == 1)
             for (ptrdiff_t n = 0; n < width; n++) y[n] = (REAL)(a->scale * p[n]);
     }
@@ -131,13 +131,12 @@ static void FN(reduce_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void
 {
     const struct reduce_args *a = args;
     REAL *y = a->y;
-    (void)scratch;
     for (ptrdiff_t output = lo; output < hi; output++) {
-        const ptrdiff_t o = output / a->I, i = output % a->I;
-        const double *p = a->partial + o * a->chunks * a->I + i;
+        const ptrdiff_t o = output / a->J, i = output % a->J;
+        const double *p = a->partial + o * a->chunks * a->J + i;
         double joined = p[0];
         for (ptrdiff_t chunk = 1; chunk < a->chunks; chunk++)
-            joined = FN(join)((int)a->joins, joined, p[chunk * a->I]);
+            joined = FN(join)((int)a->joins, joined, p[chunk * a->J]);
         y[output] = (REAL)(a->scale * joined);
     }
 }
@@ -154,7 +153,7 @@ QUERNEL_INLINE int64_t FN(arg_row)(int kind, const REAL *x, ptrdiff_t R)
     return r;
 }
 
-QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *restrict x, ptrdiff_t R, ptrdiff_t I,
+QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *restrict x, ptrdiff_t R, ptrdiff_t J,
                                     ptrdiff_t width)
 {
     REAL best[ARG_WIDTH];
@@ -164,7 +163,7 @@ QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *r
     }
     for (ptrdiff_t r = 1; r < R; r++)
         for (ptrdiff_t i = 0; i < width; i++) {
-            const REAL v = x[r * I + i];
+            const REAL v = x[r * J + i];
             const int better = kind == REDUCE_MAX ? v > best[i] : v < best[i];
             const int first_nan = (v != v) & (best[i] == best[i]);
             y[i] = better | first_nan ? r : y[i];
@@ -176,23 +175,21 @@ QUERNEL_INLINE void FN(arg_units)(int kind, const struct arg_args *a, ptrdiff_t 
 {
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t o = unit / a->blocks, i = unit % a->blocks * ARG_WIDTH;
-        const REAL *x = (const REAL *)a->x + o * a->R * a->I + i;
-        int64_t *y = a->y + o * a->I + i;
-        if (a->I == 1)
+        const REAL *x = (const REAL *)a->x + o * a->R * a->J + i;
+        int64_t *y = a->y + o * a->J + i;
+        if (a->J == 1)
             *y = FN(arg_row)(kind, x, a->R);
         else
-            FN(arg_columns)(kind, y, x, a->R, a->I, a->I - i < ARG_WIDTH ? a->I - i : ARG_WIDTH);
+            FN(arg_columns)(kind, y, x, a->R, a->J, a->J - i < ARG_WIDTH ? a->J - i : ARG_WIDTH);
     }
 }
 
 static void FN(argmax)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     FN(arg_units)(REDUCE_MAX, args, lo, hi);
 }
 
 static void FN(argmin)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     FN(arg_units)(REDUCE_MIN, args, lo, hi);
 }

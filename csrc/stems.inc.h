@@ -2,7 +2,9 @@
 #include "simd.h"
 
 #include "activate.inc.h"
+#include "map.inc.h"
 #include "tile.inc.h"
+#include "wide.inc.h"
 
 #include "activation.inc.h"
 #include "conv.inc.h"
