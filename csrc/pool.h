@@ -1,2 +1,29 @@
-/* pool.h */
-#define POOL_KERNELS(K)
+/* pool.h   Maximum and mean over windows, channels last.
+ *
+ * Output (p, q) of image n looks at a window of KH x KW inputs that starts at row p * sh - top, column q * sw - left;
+ * position (i, j) of the window has the number i * KW + j. Padding never wins a maximum, and counts in a mean only if
+ * asked to. `index` keeps the winner's number, in a byte where KH * KW <= 256, else in an int32.
+ *
+ * Backward gathers: an input adds up, over the windows that cover it in ascending (p, q), what they send back. So each
+ * dx is written once, whether windows overlap or leave gaps, and no two units touch the same one. */
+#ifndef QUERNEL_POOL_H
+#define QUERNEL_POOL_H
+
+/* Unit: forward one output row (n, p); backward one input row (n, h). */
+struct pool_args {
+    void *out;              /* forward y (N, OH, OW, C); backward dx (N, H, W, C) */
+    void *index_out;        /* max_pool2d_forward only (N, OH, OW, C) */
+    const void *in;         /* forward x (N, H, W, C); backward dy (N, OH, OW, C) */
+    const void *index_in;   /* max_pool2d_backward only (N, OH, OW, C) */
+    ptrdiff_t H, W, C;
+    ptrdiff_t OH, OW;
+    ptrdiff_t KH, KW;
+    ptrdiff_t sh, sw;
+    ptrdiff_t top, left;
+    int count_include_pad;
+};
+
+/* Forward needs W * C elements and as many int32 of scratch, backward W * C elements. */
+#define POOL_KERNELS(K)                                                                                      \
+    K(max_pool2d_forward) K(max_pool2d_backward) K(avg_pool2d_forward) K(avg_pool2d_backward)
+#endif
