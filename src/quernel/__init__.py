@@ -18,12 +18,15 @@ __version__ = "0.1.0"
 
 # name -> the module it lives in
 _HOME = {
-    "Function": "autograd", "is_grad_enabled": "autograd", "no_grad": "autograd",
+    "Function": "function", "is_grad_enabled": "autograd", "no_grad": "autograd",
     "use_backend": "backend",
     "info": "info",
     "Layer": "layers.base",
     "load_tensors": "saving", "save_tensors": "saving",
-    "Parameter": "tensor", "Tensor": "tensor", "tensor": "tensor",
+    # from ops, which gives tensors their operators
+    "Parameter": "ops", "Tensor": "ops", "arange": "ops", "as_tensor": "ops", "full": "ops",
+    "get_default_dtype": "ops", "ones": "ops", "ones_like": "ops", "set_default_dtype": "ops", "tensor": "ops",
+    "zeros": "ops", "zeros_like": "ops",
     "History": "training.history", "Model": "training.model", "Sequential": "training.sequential",
 }  # fmt: skip
 _MODULES = (

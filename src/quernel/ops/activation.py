@@ -1,0 +1,114 @@
+"""Activation functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quernel import backend as B
+from quernel.autograd import Node
+from quernel.ops.checks import real
+from quernel.tensor import Tensor
+
+__all__ = ["activation", "elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
+
+KINDS = ("linear", "relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softplus", "elu")
+
+
+class Activation(Node):
+    """y = f(x)."""
+
+    __slots__ = ("alpha", "kind")
+
+    @staticmethod
+    def forward(ctx: Activation, x: np.ndarray, kind: str, alpha: float) -> np.ndarray:
+        y = B.activation_forward(x, kind, alpha)
+        ctx.saved = y if kind in B.SAVES_OUTPUT else x
+        ctx.kind = kind
+        ctx.alpha = alpha
+        return y
+
+    @staticmethod
+    def backward(ctx: Activation, dy: np.ndarray) -> np.ndarray:
+        return B.activation_backward(dy, ctx.saved, ctx.kind, ctx.alpha)
+
+
+def check_kind(kind: str, alpha: float, where: str) -> None:
+    """Raise unless `kind` is known and `alpha` (slope, scale) is not negative."""
+    if kind not in KINDS:
+        raise ValueError(
+            f"{where}: unknown activation {kind!r}: expected one of {', '.join(map(repr, KINDS))}"
+        )
+    if not alpha >= 0:  # a negative slope would hide the sign that backward reads from the output
+        raise ValueError(f"{where}: expected the parameter of {kind!r} to be 0 or more, got {alpha}")
+
+
+def activation(x: Any, kind: str, alpha: float = 0.0) -> Tensor:
+    """f(x) elementwise.
+
+    Parameters
+    ----------
+    x : any shape.
+    kind : "linear", "relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softplus" or
+        "elu".
+    alpha : slope of leaky_relu below 0, scale of elu; 0 or more, default 0.
+
+    Raises
+    ------
+    ValueError : for another kind, or a negative alpha.
+
+    Examples
+    --------
+    >>> from quernel import ops
+    >>> ops.activation([-2.0, 3.0], "leaky_relu", 0.5).tolist()
+    [-1.0, 3.0]
+    """
+    x = real(x)
+    check_kind(kind, alpha, "activation")
+    if kind == "linear":
+        return x
+    return Activation.apply(x, kind=kind, alpha=alpha)  # type: ignore[no-any-return]
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0)."""
+    return Activation.apply(real(x), kind="relu", alpha=0.0)  # type: ignore[no-any-return]
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
+    """x above 0, ``negative_slope * x`` below."""
+    return activation(x, "leaky_relu", negative_slope)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return Activation.apply(real(x), kind="sigmoid", alpha=0.0)  # type: ignore[no-any-return]
+
+
+def tanh(x: Any) -> Tensor:
+    """Hyperbolic tangent."""
+    return Activation.apply(real(x), kind="tanh", alpha=0.0)  # type: ignore[no-any-return]
+
+
+def silu(x: Any) -> Tensor:
+    """x sigmoid(x), also called swish (Elfwing et al. 2018, arXiv:1702.03118)."""
+    return activation(x, "silu")
+
+
+def gelu(x: Any, approximate: bool = False) -> Tensor:
+    """x times the normal distribution's cumulative function (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    `approximate` uses their tanh formula instead of erf.
+    """
+    return activation(x, "gelu_tanh" if approximate else "gelu")
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x))."""
+    return activation(x, "softplus")
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al. 2016, arXiv:1511.07289)."""
+    return activation(x, "elu", alpha)
