@@ -11,7 +11,8 @@ struct tile_args {
     void *c;
     const void *a, *b, *bias; /* bias NULL: none */
     ptrdiff_t c_i;            /* distance between rows of C */
-    ptrdiff_t a_i, a_r, a_k;  /* strides of A: output row, outer sum, inner sum */
+    const ptrdiff_t *a_r;     /* offset in A of each step of the outer sum; NULL: R == 1, offset 0 */
+    ptrdiff_t a_i, a_k;       /* strides of A: output row, inner sum */
     ptrdiff_t b_r, b_k;       /* strides of B; columns are contiguous */
     ptrdiff_t rows, cols;     /* output block; cols <= TILE_VECTORS * VL */
     ptrdiff_t R, K;           /* lengths of the outer and the inner sum */

@@ -1,6 +1,6 @@
 /* tile.inc.h   The one matrix tile.
  *
- *   acc[i][j] (+)= sum_{r < R} sum_{k < K} A[i a_i + r a_r + k a_k] * B[r b_r + k b_k + j]
+ *   acc[i][j] (+)= sum_{r < R} sum_{k < K} A[i a_i + a_r[r] + k a_k] * B[r b_r + k b_k + j]
  *
  * Strides decide what it is: a product (R = 1), a convolution (r a filter row, k the contiguous run of KW*C inputs), a
  * filter gradient. The block of accumulators, up to TILE_ROWS x TILE_VECTORS vectors, lives in registers; one function
@@ -26,7 +26,7 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL
             acc[i][j] = t->add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
 
     for (ptrdiff_t r = 0; r < t->R; r++) {
-        const REAL *a_row = a + r * t->a_r, *b = b_panel + r * t->b_r;
+        const REAL *a_row = t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
         for (ptrdiff_t k = 0; k < t->K; k++, a_row += a_k, b += b_k) {
             vec b_j[TILE_VECTORS];
 #pragma GCC unroll 4

@@ -1,0 +1,498 @@
+"""Convolution: geometry, packing of filters, and scratch around the C core (csrc/conv.h).
+
+Which path a shape takes depends on everything but the number of images, so that a row of a prediction does not
+depend on its batch:
+  1 x 1, stride 1, no padding     a matrix product
+  one filter a channel            vectors along channels (depthwise)
+  narrow outputs, tall filters    pixels gathered first, then one product
+  all else                        tiles read the (padded) image in place
+The gradient of the input is the same core once per phase of the stride.
+"""
+
+cimport numpy as cnp
+from libc.stddef cimport size_t
+from libc.string cimport memset
+
+from quernel.kernels.gemm cimport product, run_product
+from quernel.kernels.kinds cimport activation_kind
+from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, parallel, table
+from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
+
+cnp.import_array()
+
+__all__ = ["conv2d_forward", "conv2d_backward_input", "conv2d_backward_kernel", "im2col", "col2im"]
+
+cdef extern from "kernels.h":
+    ctypedef struct conv_pack_args "struct conv_pack_args":
+        void *packed
+        const void *w
+        Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels
+    ctypedef struct conv_args "struct conv_args":
+        void *y
+        const void *x
+        const void *packed
+        const void *bias
+        const Py_ssize_t *offset
+        Py_ssize_t y_n, y_h, y_w, y_g, H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, row_block
+        Py_ssize_t R, run, x_g, groups, cols
+        int padded, gather, activation
+        double alpha
+    ctypedef struct conv_filter_args "struct conv_filter_args":
+        void *partial
+        const void *x
+        const void *dy
+        const Py_ssize_t *offset
+        Py_ssize_t H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, K, row_block, row_blocks, items, chunk
+        Py_ssize_t R, run, groups
+        int gather
+    ctypedef struct conv_depthwise_args "struct conv_depthwise_args":
+        void *out
+        const void *x
+        const void *dy
+        const void *w
+        const void *bias
+        Py_ssize_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk
+        int activation
+        double alpha
+    ctypedef struct conv_cols_args "struct conv_cols_args":
+        void *out
+        const void *in_ "in"
+        Py_ssize_t H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW
+    ctypedef struct gemm_combine_args "struct gemm_combine_args":
+        void *c
+        const void *partial
+        const void *bias
+        Py_ssize_t c_m, slice, N, slices
+        int add, activation
+        double alpha
+    enum:
+        K_conv_pack
+        K_conv_rows
+        K_conv_filter
+        K_conv_depthwise_forward
+        K_conv_depthwise_backward_input
+        K_conv_depthwise_backward_kernel
+        K_conv_im2col
+        K_conv_col2im
+        K_gemm_combine
+
+# Multiply-adds worth about 30 microseconds of one core.
+cdef enum:
+    GRAIN_WORK = 1 << 20
+# Elements moved in about 30 microseconds.
+cdef enum:
+    GRAIN_COPY = 1 << 15
+# A unit's padded rows and the panel of filters it reads share a second-level cache.
+cdef enum:
+    PADDED_BYTES = 128 << 10
+# Outputs narrower than this are gathered: a tile of so few rows leaves registers idle.
+cdef enum:
+    NARROW = 7
+# Filter gradients gather runs shorter than this, for the same reason.
+cdef enum:
+    SHORT_RUN = 12
+# Pixels of an item of the filter gradient: long enough a sum to pay for reading and writing the partial result.
+cdef enum:
+    ITEM_PIXELS = 256
+# Partial results of a filter gradient: at least some for the threads, but no more memory than this.
+cdef enum:
+    CHUNKS = 16
+    PARTIAL_BYTES = 32 << 20
+
+
+cdef struct shape2d:
+    # what forward and both gradients know of a convolution
+    Py_ssize_t N, H, W, C, K, KH, KW, OH, OW, groups
+    Py_ssize_t top, left, bottom, right, s_h, s_w, d_h, d_w
+    int real
+
+
+cdef shape2d geometry(input_shape, kernel_shape, strides, padding, dilation, groups):
+    cdef shape2d s
+    memset(&s, 0, sizeof(s))
+    s.N, s.H, s.W, s.C = input_shape
+    s.KH, s.KW, _, s.K = kernel_shape
+    s.s_h, s.s_w = strides
+    s.d_h, s.d_w = dilation
+    (s.top, s.bottom), (s.left, s.right) = padding
+    s.groups = groups
+    s.OH = max(0, s.H + s.top + s.bottom - (s.KH - 1) * s.d_h - 1 + s.s_h) // s.s_h
+    s.OW = max(0, s.W + s.left + s.right - (s.KW - 1) * s.d_w - 1 + s.s_w) // s.s_w
+    return s
+
+
+cdef inline bint is_product(const shape2d *s) noexcept nogil:
+    return (s.KH == 1 and s.KW == 1 and s.s_h == 1 and s.s_w == 1 and s.groups == 1
+            and s.top == 0 and s.bottom == 0 and s.left == 0 and s.right == 0)
+
+
+cdef inline bint is_depthwise(const shape2d *s) noexcept nogil:
+    return s.groups > 1 and s.groups == s.C and s.K == s.C
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef struct convolution:
+    # One launch of the core. `core` holds everything but the packed filters and the table of runs. Tap (i, j) lies at
+    # w + i * tap_h + j * tap_w and meets the padded input at i * offset_h + j * offset_w from a pixel's first input.
+    conv_args core
+    const void *w
+    Py_ssize_t w_i, w_j, w_g
+    Py_ssize_t N, taps_h, taps_w, tap_h, tap_w, offset_h, offset_w
+    int real
+
+
+cdef void fill_runs(Py_ssize_t *runs, Py_ssize_t *R, Py_ssize_t *run, Py_ssize_t taps_h, Py_ssize_t taps_w,
+                    Py_ssize_t offset_h, Py_ssize_t offset_w, Py_ssize_t groups) noexcept nogil:
+    """Starts of the runs; *run comes as the channels of a tap and goes as the length of a run."""
+    cdef Py_ssize_t i, per_row = taps_w
+    if groups == 1 and offset_w == run[0]:  # the taps of a row are neighbours in the input
+        per_row = 1
+        run[0] *= taps_w
+    R[0] = taps_h * per_row
+    for i in range(R[0]):
+        runs[i] = i // per_row * offset_h + i % per_row * offset_w
+
+
+cdef void run_convolution(const void *args) noexcept nogil:
+    cdef const convolution *v = <const convolution *> args
+    cdef conv_args a = v.core
+    cdef conv_pack_args pack
+    cdef Py_ssize_t tile_cols = table.tile_cols[v.real], lanes = table.lanes[v.real]
+    cdef size_t size = 8 if v.real else 4
+    cdef Py_ssize_t taps = v.taps_h * v.taps_w, panels = ceil_div(a.cols, tile_cols), depth_t = a.run
+    cdef Py_ssize_t work, i, row_bytes, scratch = 0
+    cdef Py_ssize_t *runs
+    cdef void *packed
+    if v.N == 0 or a.OH == 0 or a.OW == 0 or a.cols == 0 or a.groups == 0:
+        return
+    packed = pool_take(<size_t> (a.groups * panels * taps * depth_t * tile_cols) * size)
+    runs = <Py_ssize_t *> pool_take(<size_t> (taps + 1) * sizeof(Py_ssize_t))
+    if packed == NULL or runs == NULL:
+        out_of_memory()
+        if packed != NULL:
+            pool_give(packed)
+        if runs != NULL:
+            pool_give(runs)
+        return
+    pack.packed = packed
+    pack.w = v.w
+    pack.taps_h = v.taps_h
+    pack.taps_w = v.taps_w
+    pack.tap_h = v.tap_h
+    pack.tap_w = v.tap_w
+    pack.depth_t = depth_t
+    pack.w_i = v.w_i
+    pack.w_j = v.w_j
+    pack.w_g = v.w_g
+    pack.cols = a.cols
+    pack.panels = panels
+    for_range(kernel_of(K_conv_pack, v.real), &pack, a.groups * panels,
+              1 + GRAIN_COPY // (1 + taps * depth_t * tile_cols), 0)
+
+    a.packed = packed
+    a.offset = runs
+    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
+    a.gather = a.OW < NARROW and taps > 0
+    # Rows of a unit: work for a while, the padded input within its share of the cache.
+    work = a.OW * taps * depth_t * a.cols * a.groups
+    row_bytes = max(<Py_ssize_t> 1, a.s_h * a.Wp * a.C * <Py_ssize_t> size)
+    a.row_block = min(a.OH, max(max(<Py_ssize_t> 1, PADDED_BYTES // row_bytes), GRAIN_WORK // (1 + work)))
+    if v.N < 8:  # few images: cut finer, for the threads
+        a.row_block = max(<Py_ssize_t> 1, min(a.row_block, max(ceil_div(a.OH * v.N, 16), GRAIN_WORK // (1 + work))))
+    if a.padded:
+        scratch += ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
+    if a.gather:
+        scratch += a.row_block * a.OW * a.R * a.run
+    for_range(kernel_of(K_conv_rows, v.real), &a, v.N * ceil_div(a.OH, a.row_block),
+              1 + GRAIN_WORK // (1 + work * a.row_block), <size_t> scratch * size)
+    pool_give(runs)
+    pool_give(packed)
+
+
+cdef void as_product(product *p, const shape2d *s) noexcept nogil:
+    memset(p, 0, sizeof(product))
+    p.batch = 1
+    p.real = s.real
+
+
+cdef void as_depthwise(conv_depthwise_args *d, const shape2d *s) noexcept nogil:
+    memset(d, 0, sizeof(conv_depthwise_args))
+    d.N, d.H, d.W, d.C, d.KH, d.KW = s.N, s.H, s.W, s.C, s.KH, s.KW
+    d.top, d.left, d.s_h, d.s_w, d.d_h, d.d_w = s.top, s.left, s.s_h, s.s_w, s.d_h, s.d_w
+    d.OH, d.OW = s.OH, s.OW
+
+
+def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activation="linear", alpha=0.0):
+    cdef cnp.ndarray x_ = ready(x), w = ready(kernel), b = None if bias is None else ready(bias), y
+    cdef shape2d s = geometry(x.shape, kernel.shape, strides, padding, dilation, groups)
+    cdef convolution v
+    cdef product p
+    cdef conv_depthwise_args d
+    cdef const void *bias_ = NULL if b is None else cnp.PyArray_DATA(b)
+    cdef int kind = activation_kind(activation)
+    s.real = real_of(x_)
+    y = new_array((s.N, s.OH, s.OW, s.K), s.real)
+
+    if is_product(&s):
+        as_product(&p, &s)
+        p.c, p.a, p.b, p.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
+        p.M, p.N, p.K = s.N * s.H * s.W, s.K, s.C
+        p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.K, s.C, 1, s.K, 1
+        p.activation, p.alpha = kind, alpha
+        launch(run_product, &p, sizeof(p))
+    elif is_depthwise(&s):
+        as_depthwise(&d, &s)
+        d.out, d.x, d.w, d.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
+        d.activation, d.alpha = kind, alpha
+        parallel(K_conv_depthwise_forward, s.real, &d, sizeof(d), s.N * s.OH,
+                 1 + GRAIN_COPY // (1 + s.OW * s.C * (1 + s.KH * s.KW // 4)), 0)
+    else:
+        memset(&v, 0, sizeof(v))
+        v.N, v.taps_h, v.taps_w, v.real = s.N, s.KH, s.KW, s.real
+        v.core.H, v.core.W, v.core.C = s.H, s.W, s.C
+        v.core.top, v.core.left, v.core.Wp = s.top, s.left, s.W + s.left + s.right
+        v.core.padded = s.top or s.bottom or s.left or s.right
+        v.core.span = (s.KH - 1) * s.d_h + 1
+        v.core.s_h, v.core.s_w, v.core.OH, v.core.OW = s.s_h, s.s_w, s.OH, s.OW
+        v.core.groups, v.core.run, v.core.x_g = groups, s.C // groups, s.C // groups
+        v.core.cols, v.core.y_g = s.K // groups, s.K // groups
+        v.core.y_n, v.core.y_h, v.core.y_w = s.OH * s.OW * s.K, s.OW * s.K, s.K
+        v.core.y, v.core.x, v.core.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), bias_
+        v.core.activation, v.core.alpha = kind, alpha
+        v.w = cnp.PyArray_DATA(w)
+        v.w_i, v.w_j, v.w_g = s.K, 1, v.core.cols
+        v.tap_w = v.core.run * s.K
+        v.tap_h = s.KW * v.tap_w
+        v.offset_h, v.offset_w = s.d_h * v.core.Wp * s.C, s.d_w * s.C
+        launch(run_convolution, &v, sizeof(v))
+    return y
+
+
+cdef struct phase:
+    # Along one axis, the outputs that reach inputs first, first + stride, ...: count of inputs, and the taps that do
+    # it, last tap first: tap kh = last - m * tap_step meets output j + m * offset_step - pad.
+    Py_ssize_t inputs, taps, last, tap_step, offset_step, pad
+
+
+cdef phase phase_of(Py_ssize_t first, Py_ssize_t size, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation,
+                    Py_ssize_t pad) noexcept nogil:
+    cdef phase f
+    cdef Py_ssize_t kh = 0, divisor = dilation, rest = stride, swap
+    while rest:  # greatest common divisor
+        swap = divisor % rest
+        divisor = rest
+        rest = swap
+    f.tap_step = stride // divisor
+    f.offset_step = dilation // divisor
+    f.inputs = (size - first + stride - 1) // stride
+    while kh < taps and (first + pad - kh * dilation) % stride != 0:
+        kh += 1
+    f.taps = 0 if kh >= taps else (taps - 1 - kh) // f.tap_step + 1
+    f.last = kh + (f.taps - 1) * f.tap_step
+    f.pad = -((first + pad - f.last * dilation) // stride) if f.taps else 0  # exact: the remainder is 0
+    return f
+
+
+def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, groups):
+    cdef cnp.ndarray dy_ = ready(dy), w = ready(kernel), dx
+    cdef shape2d s = geometry(input_shape, kernel.shape, strides, padding, dilation, groups)
+    cdef convolution v
+    cdef product p
+    cdef conv_depthwise_args d
+    cdef phase h, q
+    cdef Py_ssize_t first_h, first_w
+    cdef size_t size
+    s.real = real_of(dy_)
+    size = 8 if s.real else 4
+    dx = new_array((s.N, s.H, s.W, s.C), s.real)
+
+    if is_product(&s):
+        as_product(&p, &s)
+        p.c, p.a, p.b = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
+        p.M, p.N, p.K = s.N * s.H * s.W, s.C, s.K
+        p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.C, s.K, 1, 1, s.K
+        launch(run_product, &p, sizeof(p))
+        return dx
+    if is_depthwise(&s):
+        as_depthwise(&d, &s)
+        d.out, d.dy, d.w = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
+        parallel(K_conv_depthwise_backward_input, s.real, &d, sizeof(d), s.N * s.H,
+                 1 + GRAIN_COPY // (1 + s.W * s.C * (1 + s.KH * s.KW // 4)), 0)
+        return dx
+
+    memset(&v, 0, sizeof(v))
+    v.N, v.real = s.N, s.real
+    v.core.H, v.core.W, v.core.C = s.OH, s.OW, s.K
+    v.core.s_h = v.core.s_w = 1
+    v.core.groups, v.core.x_g = groups, s.K // groups
+    v.core.cols, v.core.y_g = s.C // groups, s.C // groups
+    v.core.y_n, v.core.y_h, v.core.y_w = s.H * s.W * s.C, s.s_h * s.W * s.C, s.s_w * s.C
+    v.core.x = cnp.PyArray_DATA(dy_)
+    v.w_i, v.w_j, v.w_g = 1, s.K, s.K // groups
+    for first_h in range(min(s.s_h, s.H)):
+        h = phase_of(first_h, s.H, s.KH, s.s_h, s.d_h, s.top)
+        for first_w in range(min(s.s_w, s.W)):
+            q = phase_of(first_w, s.W, s.KW, s.s_w, s.d_w, s.left)
+            v.taps_h, v.taps_w = h.taps if q.taps else 0, q.taps if h.taps else 0
+            v.core.OH, v.core.OW = h.inputs, q.inputs
+            v.core.top, v.core.left = h.pad, q.pad
+            v.core.span = (h.taps - 1) * h.offset_step + 1
+            v.core.Wp = q.inputs + (q.taps - 1) * q.offset_step
+            v.core.padded = (v.taps_h > 0 and not (h.pad == 0 and q.pad == 0 and v.core.Wp == s.OW
+                                                   and h.inputs - 1 + v.core.span <= s.OH))
+            v.core.run = s.K // groups
+            v.core.y = <char *> cnp.PyArray_DATA(dx) + (first_h * s.W + first_w) * s.C * <Py_ssize_t> size
+            v.tap_w = (s.C // groups) * s.K
+            v.tap_h = s.KW * v.tap_w
+            v.w = <char *> cnp.PyArray_DATA(w) + (h.last * v.tap_h + q.last * v.tap_w) * <Py_ssize_t> size
+            v.tap_h *= -h.tap_step
+            v.tap_w *= -q.tap_step
+            v.offset_h, v.offset_w = h.offset_step * v.core.Wp * s.K, q.offset_step * s.K
+            launch(run_convolution, &v, sizeof(v))
+    return dx
+
+
+cdef struct filter_gradient:
+    conv_filter_args core
+    void *dw
+    Py_ssize_t taps_h, taps_w, offset_h, offset_w
+    int real
+
+
+cdef void run_filter_gradient(const void *args) noexcept nogil:
+    cdef const filter_gradient *v = <const filter_gradient *> args
+    cdef conv_filter_args a = v.core
+    cdef size_t size = 8 if v.real else 4
+    cdef Py_ssize_t lanes = table.lanes[v.real], tile_cols = table.tile_cols[v.real], cols = a.K // a.groups
+    cdef Py_ssize_t rows = v.taps_h * v.taps_w * a.run, dw_bytes = rows * a.K * <Py_ssize_t> size
+    cdef Py_ssize_t N = a.items, chunks, scratch, row_bytes, panels = (cols + tile_cols - 1) // tile_cols
+    cdef Py_ssize_t *runs = <Py_ssize_t *> pool_take(<size_t> (v.taps_h * v.taps_w + 1) * sizeof(Py_ssize_t))
+    if runs == NULL:
+        out_of_memory()
+        return
+    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
+    a.offset = runs
+    a.gather = a.run < SHORT_RUN
+    row_bytes = max(<Py_ssize_t> 1, (a.s_h * a.Wp * a.C + a.OW * (panels * tile_cols + (rows if a.gather else 0)))
+                    * <Py_ssize_t> size)
+    a.row_block = max(<Py_ssize_t> 1, min(a.OH, min(ceil_div(4 * ITEM_PIXELS, max(<Py_ssize_t> 1, a.OW)),
+                                                    4 * PADDED_BYTES // row_bytes)))
+    a.row_blocks = ceil_div(a.OH, a.row_block)
+    a.items = N * a.row_blocks
+    chunks = min(<Py_ssize_t> CHUNKS, max(<Py_ssize_t> 1, PARTIAL_BYTES // max(<Py_ssize_t> 1, dw_bytes)))
+    a.chunk = max(<Py_ssize_t> 1, ceil_div(a.items, chunks))
+    chunks = max(<Py_ssize_t> 1, ceil_div(a.items, a.chunk))
+    a.partial = v.dw if chunks == 1 else pool_take(<size_t> (chunks * dw_bytes))
+    scratch = ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
+    scratch += a.row_block * a.OW * (panels * tile_cols + (rows if a.gather else 0))
+    if a.partial == NULL:
+        out_of_memory()
+    else:
+        for_range(kernel_of(K_conv_filter, v.real), &a, chunks,
+                  1 + GRAIN_WORK // (1 + a.chunk * a.row_block * a.OW * rows * a.K), <size_t> scratch * size)
+        add_partials(v.dw, a.partial, chunks, rows, a.K, v.real)
+    pool_give(runs)
+
+
+cdef void add_partials(void *out, void *partial, Py_ssize_t slices, Py_ssize_t rows, Py_ssize_t cols,
+                       int real) noexcept nogil:
+    """out = the sum of `slices` partial results, in order; gives `partial` back to the pool."""
+    cdef gemm_combine_args c
+    if partial == out:
+        return
+    memset(&c, 0, sizeof(c))
+    c.c, c.partial, c.c_m, c.N, c.slice, c.slices = out, partial, cols, cols, rows * cols, slices
+    for_range(kernel_of(K_gemm_combine, real), &c, rows, 1 + GRAIN_COPY // (1 + cols * slices), 0)
+    pool_give(partial)
+
+
+cdef struct depthwise_gradient:
+    conv_depthwise_args core
+    void *dw
+    Py_ssize_t chunks
+    int real
+
+
+cdef void run_depthwise_gradient(const void *args) noexcept nogil:
+    cdef const depthwise_gradient *v = <const depthwise_gradient *> args
+    cdef conv_depthwise_args d = v.core
+    cdef Py_ssize_t taps = d.KH * d.KW
+    d.out = v.dw if v.chunks == 1 else pool_take(<size_t> (v.chunks * taps * d.C) * (8 if v.real else 4))
+    if d.out == NULL:
+        out_of_memory()
+        return
+    for_range(kernel_of(K_conv_depthwise_backward_kernel, v.real), &d, v.chunks,
+              1 + GRAIN_COPY // (1 + d.chunk * d.OH * d.OW * d.C * (1 + taps // 4)), 0)
+    add_partials(v.dw, d.out, v.chunks, taps, d.C, v.real)
+
+
+def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, groups):
+    cdef cnp.ndarray dy_ = ready(dy), x_ = ready(x), dw
+    cdef shape2d s = geometry(x.shape, kernel_shape, strides, padding, dilation, groups)
+    cdef filter_gradient v
+    cdef depthwise_gradient d
+    cdef product p
+    s.real = real_of(dy_)
+    dw = new_array(kernel_shape, s.real)
+
+    if s.N == 0 or s.OH == 0 or s.OW == 0:
+        memset(cnp.PyArray_DATA(dw), 0, <size_t> cnp.PyArray_NBYTES(dw))
+    elif is_product(&s):
+        as_product(&p, &s)
+        p.c, p.a, p.b = cnp.PyArray_DATA(dw), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
+        p.M, p.N, p.K = s.C, s.K, s.N * s.H * s.W
+        p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.K, 1, s.C, s.K, 1
+        launch(run_product, &p, sizeof(p))
+    elif is_depthwise(&s):
+        memset(&d, 0, sizeof(d))
+        as_depthwise(&d.core, &s)
+        d.core.x, d.core.dy = cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
+        d.core.chunk = ceil_div(s.N, CHUNKS)
+        d.chunks = ceil_div(s.N, d.core.chunk)
+        d.dw, d.real = cnp.PyArray_DATA(dw), s.real
+        launch(run_depthwise_gradient, &d, sizeof(d))
+    else:
+        memset(&v, 0, sizeof(v))
+        v.core.x, v.core.dy = cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
+        v.core.H, v.core.W, v.core.C, v.core.K = s.H, s.W, s.C, s.K
+        v.core.top, v.core.left, v.core.Wp = s.top, s.left, s.W + s.left + s.right
+        v.core.span = (s.KH - 1) * s.d_h + 1
+        v.core.s_h, v.core.s_w, v.core.OH, v.core.OW = s.s_h, s.s_w, s.OH, s.OW
+        v.core.items, v.core.groups, v.core.run = s.N, groups, s.C // groups
+        v.taps_h, v.taps_w = s.KH, s.KW
+        v.offset_h, v.offset_w = s.d_h * v.core.Wp * s.C, s.d_w * s.C
+        v.dw, v.real = cnp.PyArray_DATA(dw), s.real
+        launch(run_filter_gradient, &v, sizeof(v))
+    return dw
+
+
+cdef void as_cols(conv_cols_args *c, const shape2d *s) noexcept nogil:
+    c.H, c.W, c.C, c.KH, c.KW, c.top, c.left = s.H, s.W, s.C, s.KH, s.KW, s.top, s.left
+    c.s_h, c.s_w, c.d_h, c.d_w, c.OH, c.OW = s.s_h, s.s_w, s.d_h, s.d_w, s.OH, s.OW
+
+
+def im2col(x, kernel_size, strides, padding, dilation):
+    cdef cnp.ndarray x_ = ready(x), cols
+    cdef shape2d s = geometry(x.shape, (*kernel_size, x.shape[3], 1), strides, padding, dilation, 1)
+    cdef conv_cols_args c
+    s.real = real_of(x_)
+    cols = new_array((s.N * s.OH * s.OW, s.KH * s.KW * s.C), s.real)
+    as_cols(&c, &s)
+    c.out, c.in_ = cnp.PyArray_DATA(cols), cnp.PyArray_DATA(x_)
+    parallel(K_conv_im2col, s.real, &c, sizeof(c), s.N * s.OH, 1 + GRAIN_COPY // (1 + s.OW * s.KH * s.KW * s.C), 0)
+    return cols
+
+
+def col2im(cols, input_shape, kernel_size, strides, padding, dilation):
+    cdef cnp.ndarray cols_ = ready(cols), x
+    cdef shape2d s = geometry(input_shape, (*kernel_size, input_shape[3], 1), strides, padding, dilation, 1)
+    cdef conv_cols_args c
+    s.real = real_of(cols_)
+    x = new_array(input_shape, s.real)
+    as_cols(&c, &s)
+    c.out, c.in_ = cnp.PyArray_DATA(x), cnp.PyArray_DATA(cols_)
+    parallel(K_conv_col2im, s.real, &c, sizeof(c), s.N * s.H, 1 + GRAIN_COPY // (1 + s.W * s.KH * s.KW * s.C), 0)
+    return x
