@@ -31,7 +31,7 @@ QUERNEL_INLINE ptrdiff_t FN(norm_chunk_rows)(const struct norm_shape *s, ptrdiff
 }
 
 /* From elements of a line, R * C with R a power of two, to its C channels (a block has no more than C). */
-QUERNEL_INLINE void FN(fold)(double *sum, ptrdiff_t width, ptrdiff_t C)
+QUERNEL_INLINE void FN(norm_fold)(double *sum, ptrdiff_t width, ptrdiff_t C)
 {
     for (ptrdiff_t half = width / 2; half >= C; half /= 2)
         for (ptrdiff_t e = 0; e < half; e++) sum[e] += sum[e + half];
@@ -84,7 +84,7 @@ static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t 
         const ptrdiff_t head = p.lines < NORM_ROWS ? p.lines : NORM_ROWS;
         if (head > 0) {
             FN(shifted_sums)(sum, square, shift, x, head, p.stride, p.width);
-            FN(fold)(sum, p.width, C);
+            FN(norm_fold)(sum, p.width, C);
             for (ptrdiff_t c = 0; c < channels; c++) shift[c] = (REAL)(sum[c] / (double)(head * a->shape.R));
         } else { /* M < R */
             memcpy(shift, rest, (size_t)channels * sizeof(REAL));
@@ -98,8 +98,8 @@ static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t 
             FN(shifted_sums)(sum, square, shift, x + line * p.stride, NORM_ROWS, p.stride, p.width);
         FN(shifted_sums)(sum, square, shift, x + line * p.stride, p.lines - line, p.stride, p.width);
         FN(shifted_sums)(sum, square, shift, rest, 1, 0, p.tail);
-        FN(fold)(sum, p.width, C);
-        FN(fold)(square, p.width, C);
+        FN(norm_fold)(sum, p.width, C);
+        FN(norm_fold)(square, p.width, C);
 
         double *partial = a->partial + p.chunk * 3 * C + p.c0;
         for (ptrdiff_t c = 0; c < channels; c++) {
@@ -239,8 +239,8 @@ QUERNEL_INLINE void FN(backward_sums)(const struct norm_backward_args *a, ptrdif
         FN(gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, p.lines - line, p.stride, p.width, relu);
         at = p.lines * p.stride;
         FN(gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, 1, 0, p.tail, relu);
-        FN(fold)(sum, p.width, C);
-        FN(fold)(dot, p.width, C);
+        FN(norm_fold)(sum, p.width, C);
+        FN(norm_fold)(dot, p.width, C);
         memcpy(a->partial + p.chunk * 2 * C + p.c0, sum, (size_t)channels * sizeof(double));
         memcpy(a->partial + (p.chunk * 2 + 1) * C + p.c0, dot, (size_t)channels * sizeof(double));
     }
