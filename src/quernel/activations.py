@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from quernel import backend, naming, ops
+from quernel import naming, ops
 from quernel.tensor import Tensor
 
 
@@ -79,15 +79,7 @@ def get(spec: Any) -> Callable[[Any], Tensor]:
 
 
 def fuse(activation: Callable[[Any], Tensor]) -> tuple[str, float, Callable[[Any], Tensor] | None]:
-    """Kind and alpha for a layer's kernel, and what of `activation` is left to call on the result.
-
-    Kinds whose derivative follows from the output are applied by the kernel itself while the values are in
-    registers; for all others the kernel leaves the values as they are.
-    """
-    if (
-        isinstance(activation, Elementwise)
-        and activation.kind in backend.SAVES_OUTPUT
-        and activation.alpha >= 0
-    ):
+    """Kind and alpha for the operation that applies `activation`, and what is left to call after it."""
+    if isinstance(activation, Elementwise):
         return activation.kind, activation.alpha, None
     return "linear", 0.0, activation

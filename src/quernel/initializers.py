@@ -1,6 +1,6 @@
 """First values of weights: any callable ``(shape, dtype) -> array``. Names and definitions are Keras's.
 
-Fans of a shape: a matrix ``(in, out)`` has these, filters ``(KH, KW, C, K)`` have ``KH·KW·C`` and ``KH·KW·K``.
+Fans: ``in`` and ``out`` of a matrix ``(in, out)``; ``KH·KW·C`` and ``KH·KW·K`` of filters ``(KH, KW, C, K)``.
 All draws come from `quernel.random`, so `quernel.random.seed` repeats them, unless an initializer has a seed
 of its own: then it gives the same values each time.
 

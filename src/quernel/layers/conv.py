@@ -22,8 +22,8 @@ class Conv2D(Layer):
     ----------
     filters : channels that come out.
     kernel_size, strides, dilation_rate : one integer or (height, width).
-    padding : ``"valid"`` (none), ``"same"`` (out = ceil(in / stride); an odd zero goes to the end, as in Keras),
-        or explicit zeros: one number, (height, width) or ((top, bottom), (left, right)).
+    padding : ``"valid"`` (none), ``"same"`` (out = ceil(in / stride); an odd zero goes to the end), or
+        explicit zeros: one number, (height, width) or ((top, bottom), (left, right)).
     groups : channels and filters are split into this many parts that do not see each other.
     activation : name or callable (see `quernel.activations`); None is linear.
     use_bias : add a bias ``(filters,)``; the kernel is ``(KH, KW, C / groups, filters)``.

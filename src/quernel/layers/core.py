@@ -69,9 +69,8 @@ class Dense(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """``(..., in)`` to ``(..., units)``."""
-        self.expect(x, ..., self.kernel.shape[0], hint="the first input fixed the size of the last axis")
         kind, alpha, rest = activations.fuse(self.activation)
-        y = ops.dense(x, self.kernel, self.bias, kind, alpha)
+        y = ops.dense(x, self.kernel, self.bias, kind, alpha, where=self.label)
         return y if rest is None else rest(y)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
@@ -103,7 +102,7 @@ class Activation(Layer):
 class Dropout(Layer):
     """In training sets each value to 0 with probability `rate` and divides the others by ``1 - rate``.
 
-    In inference (`eval`, `predict`) nothing (Srivastava et al. 2014). `quernel.random.seed` repeats the masks.
+    In inference (`eval`, `predict`) nothing (Srivastava et al. 2014). `quernel.random.seed` repeats masks.
 
     Raises
     ------
@@ -126,7 +125,7 @@ class Dropout(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """The same shape."""
-        return ops.dropout(x, self.rate, self.training)
+        return ops.dropout(x, self.rate, self.training, where=self.label)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The input's."""

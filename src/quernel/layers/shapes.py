@@ -86,8 +86,8 @@ def padding(label: str, value: Any) -> Any:
         ):
             return tuple((int(p[0]), int(p[1])) for p in pairs)
     raise ValueError(
-        f"{label}: expected padding 'valid', 'same', one number, (height, width) or ((top, bottom), (left, right)), "
-        f"got {value!r}"
+        f"{label}: expected padding 'valid', 'same', one number, (height, width) or "
+        f"((top, bottom), (left, right)), got {value!r}"
     )
 
 
