@@ -30,6 +30,7 @@ FLOORS = (
         "metrics",
         "optimizers",
         "schedules",
+        "targets",
     ),
     ("layers", "testing"),
     ("data", "datasets"),

@@ -51,7 +51,7 @@ class MaxPool2D(_Pool2D):
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, out height, out width, C)``."""
         self.expect(x, "batch", "height", "width", "channels", hint=IMAGE_HINT)
-        return ops.max_pool2d(x, self.pool_size, self.strides, self.padding)
+        return ops.max_pool2d(x, self.pool_size, self.strides, self.padding, where=self.label)
 
 
 class AvgPool2D(_Pool2D):
@@ -66,7 +66,7 @@ class AvgPool2D(_Pool2D):
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, out height, out width, C)``."""
         self.expect(x, "batch", "height", "width", "channels", hint=IMAGE_HINT)
-        return ops.avg_pool2d(x, self.pool_size, self.strides, self.padding)
+        return ops.avg_pool2d(x, self.pool_size, self.strides, self.padding, where=self.label)
 
 
 class GlobalAveragePool2D(Layer):
