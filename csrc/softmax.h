@@ -4,8 +4,8 @@
  *   loss_r = sum_c q_rc (lse_r - x_rc),       q_rc = w_c ((1 - s) t_rc + s / C)
  *   dx_rc = dloss_r (y_rc sum_c q_rc - q_rc)
  *
- * Letters here: R rows, C classes, x logits, t target distribution (one-hot where labels are given), w class weights,
- * s label smoothing. Unit of every kernel: one row. */
+ * Letters here: R rows, C classes, x logits, t target distribution (one-hot where labels are given),
+ * w class weights, s label smoothing. Unit of every kernel: one row. */
 #ifndef QUERNEL_SOFTMAX_H
 #define QUERNEL_SOFTMAX_H
 

@@ -1,9 +1,9 @@
 /* softmax.inc.h   See softmax.h.
- * Rows that fit one vector (ten classes in sixteen lanes) stay in a register from load to store; missing lanes hold
- * -inf, whose exp is 0. Longer rows are read two or three times, all but the first time from cache. */
+ * Rows that fit one vector (ten classes in sixteen lanes) stay in a register from load to store; missing lanes
+ * hold -inf, whose exp is 0. Longer rows are read two or three times, all but the first time from cache. */
 
-/* Sums of long rows are taken in pieces of this many vectors, added in double: 64 x 16 floats lose at most 64 ulps of
- * the piece, whatever the length of the row. */
+/* Sums of long rows are taken in pieces of this many vectors, added in double: 64 x 16 floats lose at most 64
+ * ulps of the piece, whatever the length of the row. */
 enum { FN(SUM_VECTORS) = 64 };
 
 #define NEG_INF ((REAL)-INFINITY)
@@ -21,7 +21,7 @@ static REAL FN(row_max)(const REAL *x, ptrdiff_t C)
     return FN(hmax)(max);
 }
 
-/* sum_c of TERM, a vector that may use c (first element) and n (elements left); it must be 0 in lanes from n on. */
+/* sum_c of TERM, a vector that may use c (first element) and n (elements left); 0 in lanes from n on. */
 #define ROW_SUM(total, TERM)                                                                                 \
     for (ptrdiff_t begin_ = 0; begin_ < C; begin_ += FN(SUM_VECTORS) * VL) {                                 \
         const ptrdiff_t end_ = C - begin_ < FN(SUM_VECTORS) * VL ? C : begin_ + FN(SUM_VECTORS) * VL;        \
@@ -40,7 +40,8 @@ static REAL FN(row_sum_exp)(REAL *restrict e, const REAL *x, REAL shift, ptrdiff
     double sum = 0;
     if (e) {
         vec term;
-        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
+        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift),
+                      FN(store_upto)(e + c, term, n), term))
     } else {
         ROW_SUM(sum, FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift))
     }
@@ -147,7 +148,8 @@ QUERNEL_INLINE ivec FN(lanes_below)(ptrdiff_t n)
 }
 
 /* (1 - s) t + s / C, times w, in lanes below n; t NULL is all 0, w NULL all 1. */
-QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep, REAL spread)
+QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep,
+                                REAL spread)
 {
     vec q = FN(splat)(spread);
     if (t) q += FN(load_upto)(t + c, n, 0) * keep;
@@ -156,8 +158,8 @@ QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdi
 }
 
 /* sum_c q_c (lse - x_c), where q_c is not 0. */
-static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep, REAL spread,
-                         ptrdiff_t C)
+static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep,
+                         REAL spread, ptrdiff_t C)
 {
     double sum = 0;
     vec q;
@@ -174,8 +176,8 @@ static double FN(row_weight)(const REAL *t, const REAL *w, REAL keep, REAL sprea
     return sum;
 }
 
-/* dx_c = p_c dloss sum_c q_c - dloss q_c. p = exp(x - lse) is divided by its own sum, which is 1 but for the rounding of
- * lse: with logits near 1e8 that is the difference between 1 and 0.5. */
+/* dx_c = p_c dloss sum_c q_c - dloss q_c. p = exp(x - lse) is divided by its own sum, which is 1 but for the
+ * rounding of lse: with logits near 1e8 that is the difference between 1 and 0.5. */
 static void FN(row_gradient)(REAL *restrict dx, const REAL *x, const REAL *t, const REAL *w, REAL lse, REAL dloss,
                              double weight, REAL keep, REAL spread, ptrdiff_t C)
 {
@@ -226,7 +228,7 @@ static void FN(softmax_xent_backward)(const void *args, ptrdiff_t lo, ptrdiff_t 
         const REAL lse = ((const REAL *)a->lse_r)[r], dloss = ((const REAL *)a->dloss_r)[r];
         const int64_t label = a->label_r[r];
         if ((a->has_ignore && label == a->ignore) || label < 0 || label >= C) {
-            memset(dx, 0, (size_t)C * sizeof(REAL)); /* the loss of a label that is no class is NaN; parameters stay well */
+            memset(dx, 0, (size_t)C * sizeof(REAL)); /* the loss tells of a bad label; parameters stay well */
             continue;
         }
         const REAL q = w ? keep * w[label] : keep;
@@ -266,8 +268,9 @@ static void FN(softmax_xent_soft_backward)(const void *args, ptrdiff_t lo, ptrdi
     const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
     for (ptrdiff_t r = lo; r < hi; r++) {
         const REAL *t = (const REAL *)a->t_rc + r * C;
-        FN(row_gradient)((REAL *)a->dx_rc + r * C, (const REAL *)a->x_rc + r * C, t, a->w_c, ((const REAL *)a->lse_r)[r],
-                         ((const REAL *)a->dloss_r)[r], FN(row_weight)(t, a->w_c, keep, spread, C), keep, spread, C);
+        const REAL lse = ((const REAL *)a->lse_r)[r], dloss = ((const REAL *)a->dloss_r)[r];
+        FN(row_gradient)((REAL *)a->dx_rc + r * C, (const REAL *)a->x_rc + r * C, t, a->w_c, lse, dloss,
+                         FN(row_weight)(t, a->w_c, keep, spread, C), keep, spread, C);
     }
 }
 

@@ -12,7 +12,8 @@ cnp.import_array()
 
 __all__ = [
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward",
-    "softmax_xent_forward", "softmax_xent_backward", "softmax_xent_soft_forward", "softmax_xent_soft_backward",
+    "softmax_xent_forward", "softmax_xent_backward",
+    "softmax_xent_soft_forward", "softmax_xent_soft_backward",
 ]
 
 cdef extern from "kernels.h":
@@ -48,7 +49,7 @@ cdef extern from "kernels.h":
         K_softmax_xent_soft_forward
         K_softmax_xent_soft_backward
 
-# Elements whose exp takes about 30 microseconds of one core; a row costs about as much as 16 of them beside its own.
+# Elements whose exp takes about 30 microseconds of one core; a row costs about 16 of them beside its own.
 cdef enum:
     GRAIN_ELEMENTS = 1 << 16
     ROW_COST = 16
@@ -105,8 +106,8 @@ cdef void *data(cnp.ndarray x):
     return NULL if x is None else cnp.PyArray_DATA(x)
 
 
-cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.ndarray dloss, cnp.ndarray x, labels,
-              soft, class_weight, ignore_index, double label_smoothing):
+cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.ndarray dloss, cnp.ndarray x,
+              labels, soft, class_weight, ignore_index, double label_smoothing):
     """Any of the four cross-entropy kernels; what a kernel does not use is None."""
     cdef cnp.ndarray labels_ = None if labels is None else np.ascontiguousarray(labels, np.int64)
     cdef cnp.ndarray soft_ = None if soft is None else ready(soft)
@@ -137,12 +138,16 @@ cdef xent_forward(int id, logits, labels, soft, class_weight, ignore_index, labe
 cdef xent_backward(int id, dloss, logits, lse, labels, soft, class_weight, ignore_index, label_smoothing):
     cdef cnp.ndarray x = ready(logits)
     dx = new_array(logits.shape, real_of(x))
-    run_xent(id, None, ready(lse), dx, ready(dloss), x, labels, soft, class_weight, ignore_index, label_smoothing)
+    run_xent(
+        id, None, ready(lse), dx, ready(dloss), x, labels, soft, class_weight, ignore_index, label_smoothing
+    )
     return dx
 
 
 def softmax_xent_forward(logits, target, class_weight, ignore_index, label_smoothing):
-    return xent_forward(K_softmax_xent_forward, logits, target, None, class_weight, ignore_index, label_smoothing)
+    return xent_forward(
+        K_softmax_xent_forward, logits, target, None, class_weight, ignore_index, label_smoothing
+    )
 
 
 def softmax_xent_backward(dloss, logits, lse, target, class_weight, ignore_index, label_smoothing):
@@ -152,7 +157,9 @@ def softmax_xent_backward(dloss, logits, lse, target, class_weight, ignore_index
 
 
 def softmax_xent_soft_forward(logits, target, class_weight, label_smoothing):
-    return xent_forward(K_softmax_xent_soft_forward, logits, None, target, class_weight, None, label_smoothing)
+    return xent_forward(
+        K_softmax_xent_soft_forward, logits, None, target, class_weight, None, label_smoothing
+    )
 
 
 def softmax_xent_soft_backward(dloss, logits, lse, target, class_weight, label_smoothing):
