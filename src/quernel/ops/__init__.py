@@ -22,6 +22,7 @@ from quernel.ops.binary import (
     subtract,
     where,
 )
+from quernel.ops.conv import conv2d
 from quernel.ops.creation import arange, full, ones, ones_like, zeros, zeros_like
 from quernel.ops.elementwise import (
     abs,
@@ -40,7 +41,10 @@ from quernel.ops.elementwise import (
 )
 from quernel.ops.gemm import dense, matmul
 from quernel.ops.indexing import embedding, flatten, gather, getitem, reshape, take
+from quernel.ops.norm import batch_norm
+from quernel.ops.pool import avg_pool2d, global_average_pool2d, max_pool2d
 from quernel.ops.random import dropout, random_normal, random_uniform
+from quernel.ops.recurrent import lstm, lstm_cell
 from quernel.ops.reduce import argmax, argmin, max, mean, min, sum, var
 from quernel.ops.shaping import (
     broadcast_to,
@@ -66,10 +70,13 @@ __all__ = [
     "argmax",
     "argmin",
     "as_tensor",
+    "avg_pool2d",
+    "batch_norm",
     "broadcast_to",
     "cast",
     "clip",
     "concatenate",
+    "conv2d",
     "cos",
     "dense",
     "divide",
@@ -86,6 +93,7 @@ __all__ = [
     "gelu",
     "get_default_dtype",
     "getitem",
+    "global_average_pool2d",
     "greater",
     "greater_equal",
     "leaky_relu",
@@ -94,8 +102,11 @@ __all__ = [
     "log",
     "log1p",
     "log_softmax",
+    "lstm",
+    "lstm_cell",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
