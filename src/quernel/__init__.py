@@ -20,7 +20,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Function": "function", "is_grad_enabled": "autograd", "no_grad": "autograd",
     "use_backend": "backend",
-    "info": "info",
+    "empty_cache": "runtime", "get_num_threads": "runtime", "info": "runtime", "memory_stats": "runtime",
+    "num_threads": "runtime", "set_num_threads": "runtime",
     "Layer": "layers.base",
     "load_tensors": "saving", "save_tensors": "saving",
     # from ops, which gives tensors their operators

@@ -21,7 +21,12 @@ from quernel.function import Function as Function
 from quernel.autograd import is_grad_enabled as is_grad_enabled
 from quernel.autograd import no_grad as no_grad
 from quernel.backend import use_backend as use_backend
-from quernel.info import info as info
+from quernel.runtime import empty_cache as empty_cache
+from quernel.runtime import get_num_threads as get_num_threads
+from quernel.runtime import info as info
+from quernel.runtime import memory_stats as memory_stats
+from quernel.runtime import num_threads as num_threads
+from quernel.runtime import set_num_threads as set_num_threads
 from quernel.layers.base import Layer as Layer
 from quernel.saving import load_tensors as load_tensors
 from quernel.saving import save_tensors as save_tensors
