@@ -9,13 +9,13 @@
 
 /* What one unit works on: `lines` lines of `width` elements, the first at element `first`, `stride` apart, and after
  * them one shorter line of `tail` elements; columns c0 and on. */
-struct FN(piece) {
+struct FN(norm_piece) {
     ptrdiff_t chunk, first, stride, lines, width, tail, c0;
 };
 
-QUERNEL_INLINE struct FN(piece) FN(norm_piece)(const struct norm_shape *s, ptrdiff_t unit)
+QUERNEL_INLINE struct FN(norm_piece) FN(norm_piece)(const struct norm_shape *s, ptrdiff_t unit)
 {
-    struct FN(piece) p = {.chunk = unit / s->blocks, .stride = s->R * s->C, .c0 = unit % s->blocks * NORM_BLOCK};
+    struct FN(norm_piece) p = {.chunk = unit / s->blocks, .stride = s->R * s->C, .c0 = unit % s->blocks * NORM_BLOCK};
     const ptrdiff_t line = p.chunk * s->chunk_lines, left = s->lines - line, columns = p.stride - p.c0;
     p.first = line * p.stride + p.c0;
     p.lines = left < s->chunk_lines ? left : s->chunk_lines;
@@ -38,19 +38,19 @@ QUERNEL_INLINE void FN(norm_fold)(double *sum, ptrdiff_t width, ptrdiff_t C)
 }
 
 /* The other way: out[e] = out[e % C]. */
-QUERNEL_INLINE void FN(repeat)(REAL *out, ptrdiff_t width, ptrdiff_t C)
+QUERNEL_INLINE void FN(norm_repeat)(REAL *out, ptrdiff_t width, ptrdiff_t C)
 {
     for (ptrdiff_t have = C; have < width; have *= 2) memcpy(out + have, out, (size_t)have * sizeof(REAL));
 }
 
 /* The line of one of the coefficients. */
-QUERNEL_INLINE void FN(spread)(REAL *restrict out, const REAL *restrict in, ptrdiff_t width, ptrdiff_t C)
+QUERNEL_INLINE void FN(norm_spread)(REAL *restrict out, const REAL *restrict in, ptrdiff_t width, ptrdiff_t C)
 {
     memcpy(out, in, (size_t)(width < C ? width : C) * sizeof(REAL));
-    FN(repeat)(out, width, C);
+    FN(norm_repeat)(out, width, C);
 }
 
-QUERNEL_INLINE void FN(shifted_sums)(double *restrict sum, double *restrict square, const REAL *restrict shift,
+QUERNEL_INLINE void FN(norm_shifted_sums)(double *restrict sum, double *restrict square, const REAL *restrict shift,
                                      const REAL *restrict x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t width)
 {
 #pragma omp simd
@@ -73,7 +73,7 @@ static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t 
     double *sum = scratch, *square = sum + NORM_BLOCK;
     REAL *shift = (REAL *)(square + NORM_BLOCK);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(piece) p = FN(norm_piece)(&a->shape, unit);
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
         const ptrdiff_t channels = p.width < C ? p.width : C; /* of this block */
         const REAL *x = (const REAL *)a->x + p.first;
         const REAL *rest = x + p.lines * p.stride;
@@ -83,21 +83,21 @@ static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t 
         memset(shift, 0, (size_t)p.width * sizeof(REAL));
         const ptrdiff_t head = p.lines < NORM_ROWS ? p.lines : NORM_ROWS;
         if (head > 0) {
-            FN(shifted_sums)(sum, square, shift, x, head, p.stride, p.width);
+            FN(norm_shifted_sums)(sum, square, shift, x, head, p.stride, p.width);
             FN(norm_fold)(sum, p.width, C);
             for (ptrdiff_t c = 0; c < channels; c++) shift[c] = (REAL)(sum[c] / (double)(head * a->shape.R));
         } else { /* M < R */
             memcpy(shift, rest, (size_t)channels * sizeof(REAL));
         }
-        FN(repeat)(shift, p.width, C);
+        FN(norm_repeat)(shift, p.width, C);
         memset(sum, 0, (size_t)p.width * sizeof(double));
         memset(square, 0, (size_t)p.width * sizeof(double));
 
         ptrdiff_t line = 0;
         for (; line + NORM_ROWS <= p.lines; line += NORM_ROWS)
-            FN(shifted_sums)(sum, square, shift, x + line * p.stride, NORM_ROWS, p.stride, p.width);
-        FN(shifted_sums)(sum, square, shift, x + line * p.stride, p.lines - line, p.stride, p.width);
-        FN(shifted_sums)(sum, square, shift, rest, 1, 0, p.tail);
+            FN(norm_shifted_sums)(sum, square, shift, x + line * p.stride, NORM_ROWS, p.stride, p.width);
+        FN(norm_shifted_sums)(sum, square, shift, x + line * p.stride, p.lines - line, p.stride, p.width);
+        FN(norm_shifted_sums)(sum, square, shift, rest, 1, 0, p.tail);
         FN(norm_fold)(sum, p.width, C);
         FN(norm_fold)(square, p.width, C);
 
@@ -166,7 +166,7 @@ static void FN(batch_norm_coefficients)(const void *args, ptrdiff_t lo, ptrdiff_
     for (ptrdiff_t c = lo; c < hi; c++) FN(norm_coefficient)(a, c, mean[c], 1 / sqrt(var[c] + a->epsilon));
 }
 
-QUERNEL_INLINE void FN(normalise_line)(REAL *restrict y, const REAL *restrict x, const REAL *restrict mean,
+QUERNEL_INLINE void FN(norm_normalise_line)(REAL *restrict y, const REAL *restrict x, const REAL *restrict mean,
                                        const REAL *restrict scale, const REAL *restrict offset, ptrdiff_t width, int relu)
 {
 #pragma omp simd
@@ -184,24 +184,24 @@ static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t h
     REAL *mean = scratch, *scale = mean + NORM_BLOCK, *offset = scale + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(piece) p = FN(norm_piece)(&a->shape, last - unit);
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
-        FN(spread)(mean, coefficient, p.width, C);
-        FN(spread)(scale, coefficient + C, p.width, C);
-        FN(spread)(offset, coefficient + 2 * C, p.width, C);
+        FN(norm_spread)(mean, coefficient, p.width, C);
+        FN(norm_spread)(scale, coefficient + C, p.width, C);
+        FN(norm_spread)(offset, coefficient + 2 * C, p.width, C);
         for (ptrdiff_t line = p.lines; line >= 0; line--) {
             const ptrdiff_t at = p.first + line * p.stride, width = line < p.lines ? p.width : p.tail;
             const REAL *x = (const REAL *)a->x + at;
             REAL *y = (REAL *)a->y + at;
             if (a->relu)
-                FN(normalise_line)(y, x, mean, scale, offset, width, 1);
+                FN(norm_normalise_line)(y, x, mean, scale, offset, width, 1);
             else
-                FN(normalise_line)(y, x, mean, scale, offset, width, 0);
+                FN(norm_normalise_line)(y, x, mean, scale, offset, width, 0);
         }
     }
 }
 
-QUERNEL_INLINE void FN(gradient_sums)(double *restrict sum, double *restrict dot, const REAL *restrict mean,
+QUERNEL_INLINE void FN(norm_gradient_sums)(double *restrict sum, double *restrict dot, const REAL *restrict mean,
                                       const REAL *restrict dy, const REAL *restrict x, const REAL *restrict y,
                                       ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t width, int relu)
 {
@@ -219,26 +219,26 @@ QUERNEL_INLINE void FN(gradient_sums)(double *restrict sum, double *restrict dot
     }
 }
 
-QUERNEL_INLINE void FN(backward_sums)(const struct norm_backward_args *a, ptrdiff_t lo, ptrdiff_t hi, void *scratch,
+QUERNEL_INLINE void FN(norm_backward_sums)(const struct norm_backward_args *a, ptrdiff_t lo, ptrdiff_t hi, void *scratch,
                                       int relu)
 {
     const ptrdiff_t C = a->shape.C;
     double *sum = scratch, *dot = sum + NORM_BLOCK;
     REAL *mean = (REAL *)(dot + NORM_BLOCK);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(piece) p = FN(norm_piece)(&a->shape, unit);
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
         const ptrdiff_t channels = p.width < C ? p.width : C;
         const REAL *dy = (const REAL *)a->dy + p.first, *x = (const REAL *)a->x + p.first;
         const REAL *y = relu ? (const REAL *)a->y + p.first : x;
-        FN(spread)(mean, (const REAL *)a->mean + p.c0, p.width, C);
+        FN(norm_spread)(mean, (const REAL *)a->mean + p.c0, p.width, C);
         memset(sum, 0, (size_t)p.width * sizeof(double));
         memset(dot, 0, (size_t)p.width * sizeof(double));
         ptrdiff_t line = 0, at = 0;
         for (; line + NORM_ROWS <= p.lines; line += NORM_ROWS, at += NORM_ROWS * p.stride)
-            FN(gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, NORM_ROWS, p.stride, p.width, relu);
-        FN(gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, p.lines - line, p.stride, p.width, relu);
+            FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, NORM_ROWS, p.stride, p.width, relu);
+        FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, p.lines - line, p.stride, p.width, relu);
         at = p.lines * p.stride;
-        FN(gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, 1, 0, p.tail, relu);
+        FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, 1, 0, p.tail, relu);
         FN(norm_fold)(sum, p.width, C);
         FN(norm_fold)(dot, p.width, C);
         memcpy(a->partial + p.chunk * 2 * C + p.c0, sum, (size_t)channels * sizeof(double));
@@ -250,9 +250,9 @@ static void FN(batch_norm_backward_sums)(const void *args, ptrdiff_t lo, ptrdiff
 {
     const struct norm_backward_args *a = args;
     if (a->relu)
-        FN(backward_sums)(a, lo, hi, scratch, 1);
+        FN(norm_backward_sums)(a, lo, hi, scratch, 1);
     else
-        FN(backward_sums)(a, lo, hi, scratch, 0);
+        FN(norm_backward_sums)(a, lo, hi, scratch, 0);
 }
 
 static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -278,7 +278,7 @@ static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdi
     }
 }
 
-QUERNEL_INLINE void FN(apply_line)(REAL *restrict dx, const REAL *restrict dy, const REAL *restrict x,
+QUERNEL_INLINE void FN(norm_apply_line)(REAL *restrict dx, const REAL *restrict dy, const REAL *restrict x,
                                    const REAL *restrict y, const REAL *restrict mean, const REAL *restrict scale,
                                    const REAL *restrict mean_dz, const REAL *restrict slope, ptrdiff_t width, int relu)
 {
@@ -296,20 +296,20 @@ static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdif
     REAL *mean = scratch, *scale = mean + NORM_BLOCK, *mean_dz = scale + NORM_BLOCK, *slope = mean_dz + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
     for (ptrdiff_t unit = lo; unit < hi; unit++) { /* last first, as in _normalise */
-        const struct FN(piece) p = FN(norm_piece)(&a->shape, last - unit);
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
-        FN(spread)(mean, coefficient, p.width, C);
-        FN(spread)(scale, coefficient + C, p.width, C);
-        FN(spread)(mean_dz, coefficient + 2 * C, p.width, C);
-        FN(spread)(slope, coefficient + 3 * C, p.width, C);
+        FN(norm_spread)(mean, coefficient, p.width, C);
+        FN(norm_spread)(scale, coefficient + C, p.width, C);
+        FN(norm_spread)(mean_dz, coefficient + 2 * C, p.width, C);
+        FN(norm_spread)(slope, coefficient + 3 * C, p.width, C);
         for (ptrdiff_t line = p.lines; line >= 0; line--) {
             const ptrdiff_t at = p.first + line * p.stride, width = line < p.lines ? p.width : p.tail;
             const REAL *dy = (const REAL *)a->dy + at, *x = (const REAL *)a->x + at;
             REAL *dx = (REAL *)a->dx + at;
             if (a->relu)
-                FN(apply_line)(dx, dy, x, (const REAL *)a->y + at, mean, scale, mean_dz, slope, width, 1);
+                FN(norm_apply_line)(dx, dy, x, (const REAL *)a->y + at, mean, scale, mean_dz, slope, width, 1);
             else
-                FN(apply_line)(dx, dy, x, x, mean, scale, mean_dz, slope, width, 0);
+                FN(norm_apply_line)(dx, dy, x, x, mean, scale, mean_dz, slope, width, 0);
         }
     }
 }

@@ -2,12 +2,14 @@
  *
  * Output (p, q) of image n looks at a window of KH x KW inputs that starts at row p * sh - top, column q * sw - left;
  * position (i, j) of the window has the number i * KW + j. Padding never wins a maximum, and counts in a mean only if
- * asked to. `index` keeps the winner's number, in a byte where KH * KW <= 256, else in an int32.
+ * asked to. `index` keeps the winner's number, in a byte where KH * KW <= POOL_BYTE_POSITIONS, else in an int32.
  *
  * Backward gathers: an input adds up, over the windows that cover it in ascending (p, q), what they send back. So each
  * dx is written once, whether windows overlap or leave gaps, and no two units touch the same one. */
 #ifndef QUERNEL_POOL_H
 #define QUERNEL_POOL_H
+
+enum { POOL_BYTE_POSITIONS = 256 };
 
 /* Unit: forward one output row (n, p); backward one input row (n, h). */
 struct pool_args {

@@ -4,76 +4,74 @@
  * where neighbours along the row move in step (stride 1), a whole run of the row, so that few channels fill the vectors too.
  * A last vector that would stick out is moved back over elements already done (same values, written again). */
 
-#define INDEX_BYTES_MAX 256 /* window positions that a byte can number */
+typedef uint8_t FN(pool_bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
+typedef int32_t FN(pool_words) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4)));
 
-typedef uint8_t FN(bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
-typedef int32_t FN(words) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4)));
-
-QUERNEL_INLINE ivec FN(load_index)(const void *index, ptrdiff_t at, ptrdiff_t n, int wide)
+QUERNEL_INLINE ivec FN(pool_load_index)(const void *index, ptrdiff_t at, ptrdiff_t n, int wide)
 {
     if (wide) {
-        FN(words) w = {0};
+        FN(pool_words) w = {0};
         memcpy(&w, (const int32_t *)index + at, n >= VL ? sizeof w : (size_t)n * 4);
         return __builtin_convertvector(w, ivec);
     }
-    FN(bytes) b = {0};
+    FN(pool_bytes) b = {0};
     memcpy(&b, (const uint8_t *)index + at, n >= VL ? sizeof b : (size_t)n);
     return __builtin_convertvector(b, ivec);
 }
 
-QUERNEL_INLINE void FN(store_index)(void *index, ptrdiff_t at, ivec v, ptrdiff_t n, int wide)
+QUERNEL_INLINE void FN(pool_store_index)(void *index, ptrdiff_t at, ivec v, ptrdiff_t n, int wide)
 {
     if (wide) {
-        const FN(words) w = __builtin_convertvector(v, FN(words));
+        const FN(pool_words) w = __builtin_convertvector(v, FN(pool_words));
         memcpy((int32_t *)index + at, &w, n >= VL ? sizeof w : (size_t)n * 4);
     } else {
-        const FN(bytes) b = __builtin_convertvector(v, FN(bytes));
+        const FN(pool_bytes) b = __builtin_convertvector(v, FN(pool_bytes));
         memcpy((uint8_t *)index + at, &b, n >= VL ? sizeof b : (size_t)n);
     }
 }
 
 /* Where the vector that begins at element e of `count` really begins. */
-QUERNEL_INLINE ptrdiff_t FN(vector_start)(ptrdiff_t e, ptrdiff_t count)
+QUERNEL_INLINE ptrdiff_t FN(pool_vector_start)(ptrdiff_t e, ptrdiff_t count)
 {
     return e + VL <= count || count < VL ? e : count - VL;
 }
 
 /* The part [begin, end) of a window's rows or columns that lies inside an image of `size`. */
-struct FN(span) {
+struct FN(pool_span) {
     ptrdiff_t begin, end;
 };
 
-QUERNEL_INLINE struct FN(span) FN(inside)(ptrdiff_t start, ptrdiff_t window, ptrdiff_t size)
+QUERNEL_INLINE struct FN(pool_span) FN(pool_inside)(ptrdiff_t start, ptrdiff_t window, ptrdiff_t size)
 {
     const ptrdiff_t begin = start < 0 ? -start : 0, end = size - start < window ? size - start : window;
-    return (struct FN(span)){begin, end < begin ? begin : end};
+    return (struct FN(pool_span)){begin, end < begin ? begin : end};
 }
 
 /* Outputs of a row whose windows lie inside the image from side to side. */
-QUERNEL_INLINE struct FN(span) FN(whole_outputs)(const struct pool_args *a)
+QUERNEL_INLINE struct FN(pool_span) FN(pool_whole_outputs)(const struct pool_args *a)
 {
     const ptrdiff_t room = a->W + a->left - a->KW;
     ptrdiff_t end = room < 0 ? 0 : room / a->sw + 1, begin = (a->left + a->sw - 1) / a->sw;
     if (end > a->OW) end = a->OW;
     if (begin > end) begin = end;
-    return (struct FN(span)){begin, end};
+    return (struct FN(pool_span)){begin, end};
 }
 
 /* Windows [begin, end) of a row or column of `count` that cover the input at `place`, counted from the padding's edge. */
-QUERNEL_INLINE struct FN(span) FN(covering)(ptrdiff_t place, ptrdiff_t window, ptrdiff_t stride, ptrdiff_t count)
+QUERNEL_INLINE struct FN(pool_span) FN(pool_covering)(ptrdiff_t place, ptrdiff_t window, ptrdiff_t stride, ptrdiff_t count)
 {
     const ptrdiff_t begin = place < window ? 0 : (place - window) / stride + 1, end = place / stride + 1;
-    return (struct FN(span)){begin, end < count ? end : count};
+    return (struct FN(pool_span)){begin, end < count ? end : count};
 }
 
 /* y and index of `count` elements at y, x pointing to their windows' position (0, 0). A later candidate wins if greater,
  * or if it is the first NaN. */
-QUERNEL_INLINE void FN(max_window)(REAL *restrict y, void *restrict index, ptrdiff_t at, const REAL *restrict x,
-                                   ptrdiff_t count, struct FN(span) rows, struct FN(span) cols, ptrdiff_t KW,
+QUERNEL_INLINE void FN(pool_max_window)(REAL *restrict y, void *restrict index, ptrdiff_t at, const REAL *restrict x,
+                                   ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t KW,
                                    ptrdiff_t W, ptrdiff_t C, int wide)
 {
     for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(vector_start)(step, count), n = count - e;
+        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
         vec best = FN(load_upto)(x + (rows.begin * W + cols.begin) * C + e, n, 0);
         ivec number = (ivec){0} + (INT)(rows.begin * KW + cols.begin);
         for (ptrdiff_t i = rows.begin; i < rows.end; i++)
@@ -84,16 +82,16 @@ QUERNEL_INLINE void FN(max_window)(REAL *restrict y, void *restrict index, ptrdi
                 number = (wins & ((ivec){0} + (INT)(i * KW + j))) | (~wins & number);
             }
         FN(store_upto)(y + at + e, best, n);
-        FN(store_index)(index, at + e, number, n, wide);
+        FN(pool_store_index)(index, at + e, number, n, wide);
     }
 }
 
 /* Sums by rows first: the error of a mean over KH * KW positions grows with KH + KW. */
-QUERNEL_INLINE void FN(sum_window)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count, struct FN(span) rows,
-                                   struct FN(span) cols, ptrdiff_t W, ptrdiff_t C, REAL scale)
+QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count, struct FN(pool_span) rows,
+                                   struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C, REAL scale)
 {
     for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(vector_start)(step, count), n = count - e;
+        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
         vec sum = {0};
         for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
             vec row = {0};
@@ -105,40 +103,40 @@ QUERNEL_INLINE void FN(sum_window)(REAL *restrict y, const REAL *restrict x, ptr
 }
 
 /* Windows most networks use get loops of known length. */
-static void FN(max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL *x, ptrdiff_t count, struct FN(span) rows,
-                             struct FN(span) cols, const struct pool_args *a)
+static void FN(pool_max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL *x, ptrdiff_t count, struct FN(pool_span) rows,
+                             struct FN(pool_span) cols, const struct pool_args *a)
 {
     const ptrdiff_t KH = rows.end - rows.begin, KW = cols.end - cols.begin, W = a->W, C = a->C;
-    const struct FN(span) two = {0, 2}, three = {0, 3};
+    const struct FN(pool_span) two = {0, 2}, three = {0, 3};
     if (KH <= 0 || KW <= 0) { /* nothing but padding */
         for (ptrdiff_t e = 0; e < count; e += VL) {
             FN(store_upto)(y + at + e, FN(splat)(-(REAL)INFINITY), count - e);
-            FN(store_index)(index, at + e, (ivec){0}, count - e, a->KH * a->KW > INDEX_BYTES_MAX);
+            FN(pool_store_index)(index, at + e, (ivec){0}, count - e, a->KH * a->KW > POOL_BYTE_POSITIONS);
         }
     } else if (KH == 2 && KW == 2 && a->KH == 2 && a->KW == 2) {
-        FN(max_window)(y, index, at, x, count, two, two, 2, W, C, 0);
+        FN(pool_max_window)(y, index, at, x, count, two, two, 2, W, C, 0);
     } else if (KH == 3 && KW == 3 && a->KH == 3 && a->KW == 3) {
-        FN(max_window)(y, index, at, x, count, three, three, 3, W, C, 0);
+        FN(pool_max_window)(y, index, at, x, count, three, three, 3, W, C, 0);
     } else {
-        FN(max_window)(y, index, at, x, count, rows, cols, a->KW, W, C, a->KH * a->KW > INDEX_BYTES_MAX);
+        FN(pool_max_window)(y, index, at, x, count, rows, cols, a->KW, W, C, a->KH * a->KW > POOL_BYTE_POSITIONS);
     }
 }
 
-static void FN(sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struct FN(span) rows, struct FN(span) cols,
+static void FN(pool_sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
                              const struct pool_args *a)
 {
     const ptrdiff_t KH = rows.end - rows.begin, KW = cols.end - cols.begin;
-    const struct FN(span) two = {0, 2};
+    const struct FN(pool_span) two = {0, 2};
     const ptrdiff_t positions = a->count_include_pad ? a->KH * a->KW : KH * KW;
     const REAL scale = 1 / (REAL)(positions > 0 ? positions : 1);
     if (KH == 2 && KW == 2 && rows.begin == 0 && cols.begin == 0)
-        FN(sum_window)(y, x, count, two, two, a->W, a->C, scale);
+        FN(pool_sum_window)(y, x, count, two, two, a->W, a->C, scale);
     else
-        FN(sum_window)(y, x, count, rows, cols, a->W, a->C, scale);
+        FN(pool_sum_window)(y, x, count, rows, cols, a->W, a->C, scale);
 }
 
 /* Copies `count` items, `from` and `to` bytes apart; sizes that channels 1 to 4 give are known to the compiler. */
-QUERNEL_INLINE void FN(copy_items)(char *restrict out, const char *restrict in, ptrdiff_t count, ptrdiff_t bytes,
+QUERNEL_INLINE void FN(pool_copy_items)(char *restrict out, const char *restrict in, ptrdiff_t count, ptrdiff_t bytes,
                                    ptrdiff_t to, ptrdiff_t from)
 {
 #define COPY_ITEMS(size)                                                                                     \
@@ -160,8 +158,8 @@ QUERNEL_INLINE void FN(copy_items)(char *restrict out, const char *restrict in, 
 QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, ptrdiff_t hi, void *scratch, int is_max)
 {
     const ptrdiff_t W = a->W, C = a->C, OW = a->OW, sw = a->sw;
-    const ptrdiff_t index_bytes = a->KH * a->KW > INDEX_BYTES_MAX ? 4 : 1;
-    const struct FN(span) whole = FN(whole_outputs)(a);
+    const ptrdiff_t index_bytes = a->KH * a->KW > POOL_BYTE_POSITIONS ? 4 : 1;
+    const struct FN(pool_span) whole = FN(pool_whole_outputs)(a);
     /* Few channels and a stride: pool as if the stride were 1, then pick every sw-th. Pays while that many times the
      * work still takes fewer vectors than one for each output. */
     const int pick = sw > 1 && C * sw <= VL;
@@ -169,29 +167,29 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
     void *const dense_index = dense + W * C;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / a->OH, p = unit % a->OH, h = p * a->sh - a->top;
-        const struct FN(span) rows = FN(inside)(h, a->KH, a->H);
+        const struct FN(pool_span) rows = FN(pool_inside)(h, a->KH, a->H);
         const REAL *x = (const REAL *)a->in + (n * a->H + h) * W * C; /* may point before the image; used inside only */
         REAL *y = (REAL *)a->out + unit * OW * C;
         void *index = is_max ? (char *)a->index_out + unit * OW * C * index_bytes : NULL;
         for (ptrdiff_t q = 0; q < OW;) {
             const ptrdiff_t w = q * sw - a->left;
             const ptrdiff_t run = q == whole.begin && (sw == 1 || pick) && whole.end > q ? whole.end - q : 1;
-            const struct FN(span) cols = FN(inside)(w, a->KW, W);
+            const struct FN(pool_span) cols = FN(pool_inside)(w, a->KW, W);
             if (run > 1 && pick) {
                 const ptrdiff_t count = ((run - 1) * sw + 1) * C;
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
                 if (is_max) {
-                    FN(max_elements)(dense, dense_index, 0, x + w * C, count, rows, cols, a);
-                    FN(copy_items)((char *)index + q * C * index_bytes, dense_index, run, C * index_bytes,
+                    FN(pool_max_elements)(dense, dense_index, 0, x + w * C, count, rows, cols, a);
+                    FN(pool_copy_items)((char *)index + q * C * index_bytes, dense_index, run, C * index_bytes,
                                    C * index_bytes, C * index_bytes * sw);
                 } else {
-                    FN(sum_elements)(dense, x + w * C, count, rows, cols, a);
+                    FN(pool_sum_elements)(dense, x + w * C, count, rows, cols, a);
                 }
-                FN(copy_items)((char *)(y + q * C), (const char *)dense, run, bytes, bytes, bytes * sw);
+                FN(pool_copy_items)((char *)(y + q * C), (const char *)dense, run, bytes, bytes, bytes * sw);
             } else if (is_max) {
-                FN(max_elements)(y, index, q * C, x + w * C, run * C, rows, cols, a);
+                FN(pool_max_elements)(y, index, q * C, x + w * C, run * C, rows, cols, a);
             } else {
-                FN(sum_elements)(y + q * C, x + w * C, run * C, rows, cols, a);
+                FN(pool_sum_elements)(y + q * C, x + w * C, run * C, rows, cols, a);
             }
             q += run;
         }
@@ -200,26 +198,26 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
 
 /* dx of `count` elements at column w of a row: over windows (p, q) in `rows` x `cols`, their dy where they chose this
  * position (max), or their equal share of it. (up, along) is the input's place counted from the padding's edge. */
-QUERNEL_INLINE void FN(gather_windows)(REAL *restrict dx, const REAL *restrict dy, const void *restrict index,
-                                       ptrdiff_t count, struct FN(span) rows, struct FN(span) cols, ptrdiff_t up,
+QUERNEL_INLINE void FN(pool_gather_windows)(REAL *restrict dx, const REAL *restrict dy, const void *restrict index,
+                                       ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t up,
                                        ptrdiff_t along, const struct pool_args *a, int is_max, int wide, int uniform)
 {
     const REAL scale = is_max || !uniform ? 1 : 1 / (REAL)(a->KH * a->KW);
     for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(vector_start)(step, count), n = count - e;
+        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
         vec sum = {0};
         for (ptrdiff_t p = rows.begin; p < rows.end; p++)
             for (ptrdiff_t q = cols.begin; q < cols.end; q++) {
                 const ptrdiff_t at = (p * a->OW + q) * a->C + e, i = up - p * a->sh, j = along - q * a->sw;
                 const vec d = FN(load_upto)(dy + at, n, 0);
                 if (is_max) {
-                    const ivec chosen = FN(load_index)(index, at, n, wide) == (ivec){0} + (INT)(i * a->KW + j);
+                    const ivec chosen = FN(pool_load_index)(index, at, n, wide) == (ivec){0} + (INT)(i * a->KW + j);
                     sum += FN(select)(chosen, d, (vec){0});
                 } else if (uniform) {
                     sum += d;
                 } else {
-                    const struct FN(span) r = FN(inside)(p * a->sh - a->top, a->KH, a->H);
-                    const struct FN(span) c = FN(inside)(q * a->sw - a->left, a->KW, a->W);
+                    const struct FN(pool_span) r = FN(pool_inside)(p * a->sh - a->top, a->KH, a->H);
+                    const struct FN(pool_span) c = FN(pool_inside)(q * a->sw - a->left, a->KW, a->W);
                     sum += d * (1 / (REAL)((r.end - r.begin) * (c.end - c.begin)));
                 }
             }
@@ -233,7 +231,7 @@ QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, p
     const ptrdiff_t W = a->W, C = a->C, OW = a->OW, sw = a->sw;
     /* Columns [begin, end): all that cover them are alike, shifted by one for each sw columns. Where the shares differ
      * (mean, padding not counted) the windows must be whole, too. */
-    const struct FN(span) like = is_max || uniform ? (struct FN(span)){0, OW} : FN(whole_outputs)(a);
+    const struct FN(pool_span) like = is_max || uniform ? (struct FN(pool_span)){0, OW} : FN(pool_whole_outputs)(a);
     ptrdiff_t begin = a->KW + (like.begin - 1) * sw - a->left, end = like.end * sw - a->left;
     begin = begin < 0 ? 0 : begin > W ? W : begin;
     end = end > W ? W : end < begin ? begin : end;
@@ -243,24 +241,24 @@ QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, p
         const REAL *dy = (const REAL *)a->in + n * a->OH * OW * C;
         const void *index = is_max ? (const char *)a->index_in + n * a->OH * OW * C * (wide ? 4 : 1) : NULL;
         REAL *dx = (REAL *)a->out + unit * W * C;
-        const struct FN(span) rows = FN(covering)(up, a->KH, a->sh, a->OH);
+        const struct FN(pool_span) rows = FN(pool_covering)(up, a->KH, a->sh, a->OH);
         for (ptrdiff_t w = 0; w < W;) {
-            const struct FN(span) cols = FN(covering)(w + a->left, a->KW, sw, OW);
+            const struct FN(pool_span) cols = FN(pool_covering)(w + a->left, a->KW, sw, OW);
             if (!runs || w < begin || w >= end) {
-                FN(gather_windows)(dx + w * C, dy, index, C, rows, cols, up, w + a->left, a, is_max, wide, uniform);
+                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, w + a->left, a, is_max, wide, uniform);
                 w++;
             } else if (sw == 1) {
-                FN(gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, w + a->left, a, is_max, wide,
+                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, w + a->left, a, is_max, wide,
                                    uniform);
                 w = end;
             } else { /* every sw-th column is a run: make it, then spread it */
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
                 for (ptrdiff_t first = w; first < w + sw && first < end; first++) {
                     const ptrdiff_t run = (end - first + sw - 1) / sw;
-                    FN(gather_windows)(phase_row, dy, index, run * C, rows,
-                                       FN(covering)(first + a->left, a->KW, sw, OW), up, first + a->left, a, is_max,
+                    FN(pool_gather_windows)(phase_row, dy, index, run * C, rows,
+                                       FN(pool_covering)(first + a->left, a->KW, sw, OW), up, first + a->left, a, is_max,
                                        wide, uniform);
-                    FN(copy_items)((char *)(dx + first * C), (const char *)phase_row, run, bytes, bytes * sw, bytes);
+                    FN(pool_copy_items)((char *)(dx + first * C), (const char *)phase_row, run, bytes, bytes * sw, bytes);
                 }
                 w = end;
             }
@@ -276,7 +274,7 @@ static void FN(max_pool2d_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi,
 static void FN(max_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct pool_args *a = args;
-    if (a->KH * a->KW > INDEX_BYTES_MAX)
+    if (a->KH * a->KW > POOL_BYTE_POSITIONS)
         FN(pool_backward)(a, lo, hi, scratch, 1, 1, 1);
     else
         FN(pool_backward)(a, lo, hi, scratch, 1, 0, 1);

@@ -1,4 +1,4 @@
-"""Pooling kernels: against the reference over shapes that take every path, and what is special in a maximum."""
+"""Pooling kernels: against the reference over shapes that take every path; ties, NaN and infinities."""
 
 from __future__ import annotations
 

@@ -23,13 +23,11 @@ cdef extern from "kernels.h":
         K_max_pool2d_backward
         K_avg_pool2d_forward
         K_avg_pool2d_backward
+        POOL_BYTE_POSITIONS
 
 # Elements that a row's windows read or write in about 30 microseconds of one core, at 2 elements a nanosecond.
 cdef enum:
     GRAIN_WORK = 1 << 16
-# Window positions that a byte can number.
-cdef enum:
-    INDEX_BYTES_MAX = 256
 
 
 cdef pool_args window(object input_shape, object pool_size, object strides, object padding):
@@ -63,7 +61,7 @@ def max_pool2d_forward(x, pool_size, strides, padding):
     cdef pool_args a = window(x.shape, pool_size, strides, padding)
     shape = (x.shape[0], a.OH, a.OW, a.C)
     y = new_array(shape, real)
-    index = new_typed(shape, cnp.NPY_UINT8 if a.KH * a.KW <= INDEX_BYTES_MAX else cnp.NPY_INT32)
+    index = new_typed(shape, cnp.NPY_UINT8 if a.KH * a.KW <= POOL_BYTE_POSITIONS else cnp.NPY_INT32)
     a.out = cnp.PyArray_DATA(y)
     a.index_out = cnp.PyArray_DATA(index)
     a.input = cnp.PyArray_DATA(x_)
