@@ -161,6 +161,8 @@ def assign(target, x):
         raise ValueError("assign: the target must be a writable array")
     x_ = np.broadcast_to(native(np.asarray(x, dtype=target.dtype)), target.shape)
     target_ = target
+    if not target.size:
+        return
     if np.may_share_memory(target, x_):
         x_ = copy(x_)
     log2_item = log2_bytes(target_)
