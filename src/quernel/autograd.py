@@ -96,6 +96,9 @@ class Node:
     )  # per input: the node that made it, the tensor itself if a leaf, None if not wanted
     _like: list[tuple[tuple[int, ...], np.dtype[Any]]]  # of each output, only if there are several
     _retained: Any
+    _order: int
+    _summed: bool
+    dout: Any
 
     @property
     def needs(self) -> tuple[bool, ...]:

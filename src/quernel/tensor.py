@@ -13,7 +13,7 @@ import numpy as np
 
 from quernel.arrays import as_array, get_default_dtype
 
-__all__ = ["Parameter", "Tensor", "as_tensor", "tensor", "wrap"]
+__all__ = ["Parameter", "Tensor", "as_array", "as_tensor", "get_default_dtype", "tensor", "wrap"]
 
 
 class Tensor:
@@ -391,5 +391,5 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
     A tensor of another type is converted by an operation that gradients go through.
     """
     if isinstance(data, Tensor):
-        return data if dtype is None or data.data.dtype == dtype else data.astype(dtype)  # type: ignore[no-any-return]
+        return data if dtype is None or data.data.dtype == dtype else data.astype(dtype)
     return wrap(as_array(data, dtype))

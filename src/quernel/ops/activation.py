@@ -20,6 +20,8 @@ class Activation(Node):
     """y = f(x)."""
 
     __slots__ = ("alpha", "kind")
+    kind: str
+    alpha: float
 
     @staticmethod
     def forward(ctx: Activation, x: np.ndarray, kind: str, alpha: float) -> np.ndarray:
@@ -68,12 +70,12 @@ def activation(x: Any, kind: str, alpha: float = 0.0) -> Tensor:
     check_kind(kind, alpha, "activation")
     if kind == "linear":
         return x
-    return Activation.apply(x, kind=kind, alpha=alpha)  # type: ignore[no-any-return]
+    return Activation.apply(x, kind=kind, alpha=alpha)
 
 
 def relu(x: Any) -> Tensor:
     """max(x, 0)."""
-    return Activation.apply(real(x), kind="relu", alpha=0.0)  # type: ignore[no-any-return]
+    return Activation.apply(real(x), kind="relu", alpha=0.0)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
@@ -83,12 +85,12 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
 
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + exp(-x))."""
-    return Activation.apply(real(x), kind="sigmoid", alpha=0.0)  # type: ignore[no-any-return]
+    return Activation.apply(real(x), kind="sigmoid", alpha=0.0)
 
 
 def tanh(x: Any) -> Tensor:
     """Hyperbolic tangent."""
-    return Activation.apply(real(x), kind="tanh", alpha=0.0)  # type: ignore[no-any-return]
+    return Activation.apply(real(x), kind="tanh", alpha=0.0)
 
 
 def silu(x: Any) -> Tensor:

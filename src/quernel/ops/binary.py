@@ -246,7 +246,7 @@ def _binary(node: type[Node], ufunc: Callable[..., Any], a: Any, b: Any, **stati
         if x.dtype.kind != "f" and y.dtype.kind != "f":
             return by_numpy(ufunc, a, b)
         a, b = _promoted(a, b)
-    return node.apply(a, b, **static)  # type: ignore[no-any-return]
+    return node.apply(a, b, **static)
 
 
 def _compare(op: str, a: Any, b: Any) -> Tensor:
@@ -331,4 +331,4 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     if a.data.dtype.kind != "f" and b.data.dtype.kind != "f":
         return wrap(np.asarray(np.where(chosen, a.data, b.data)))
     a, b = _promoted(a, b)
-    return Where.apply(chosen, a, b)  # type: ignore[no-any-return]
+    return Where.apply(chosen, a, b)

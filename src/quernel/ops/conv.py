@@ -91,6 +91,9 @@ class Conv2D(Node):
     """y = activation(x * kernel + bias)."""
 
     __slots__ = ("activation", "alpha", "geometry")
+    activation: str
+    alpha: float
+    geometry: tuple[Pair, Padding, Pair, int]
 
     @staticmethod
     def forward(
@@ -195,4 +198,4 @@ def conv2d(
         activation=activation if fused else "linear",
         alpha=alpha if fused else 0.0,
     )
-    return y if fused else apply_activation(y, activation, alpha)  # type: ignore[no-any-return]
+    return y if fused else apply_activation(y, activation, alpha)

@@ -77,7 +77,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
     if x.data.dtype == dtype:
         return x
     if x.data.dtype.kind == "f" and dtype.kind == "f":
-        return Cast.apply(x, dtype=dtype)  # type: ignore[no-any-return]
+        return Cast.apply(x, dtype=dtype)
     return wrap(x.data.astype(dtype))
 
 
@@ -100,6 +100,7 @@ class Unary(Node):
     """y = op(x)."""
 
     __slots__ = ("op",)
+    op: str
 
     @staticmethod
     def forward(ctx: Unary, x: np.ndarray, op: str) -> np.ndarray:
@@ -128,37 +129,37 @@ def by_numpy(function: Callable[..., Any], *inputs: Tensor) -> Tensor:
 
 def exp(x: Any) -> Tensor:
     """e to the power of each element."""
-    return Unary.apply(real(x), op="exp")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="exp")
 
 
 def log(x: Any) -> Tensor:
     """Natural logarithm: -inf at 0, nan below."""
-    return Unary.apply(real(x), op="log")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="log")
 
 
 def log1p(x: Any) -> Tensor:
     """log(1 + x), exact near 0."""
-    return Unary.apply(real(x), op="log1p")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="log1p")
 
 
 def sqrt(x: Any) -> Tensor:
     """Square root; the gradient at 0 is infinite."""
-    return Unary.apply(real(x), op="sqrt")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="sqrt")
 
 
 def reciprocal(x: Any) -> Tensor:
     """1 / x."""
-    return Unary.apply(real(x), op="reciprocal")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="reciprocal")
 
 
 def sin(x: Any) -> Tensor:
     """Sine of radians."""
-    return Unary.apply(real(x), op="sin")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="sin")
 
 
 def cos(x: Any) -> Tensor:
     """Cosine of radians."""
-    return Unary.apply(real(x), op="cos")  # type: ignore[no-any-return]
+    return Unary.apply(real(x), op="cos")
 
 
 def negative(x: Any) -> Tensor:
@@ -217,4 +218,4 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     x = as_tensor(x)
     if x.data.dtype.kind != "f":
         return wrap(np.asarray(np.clip(x.data, low, high)))
-    return Clip.apply(x, low=low, high=high)  # type: ignore[no-any-return]
+    return Clip.apply(x, low=low, high=high)

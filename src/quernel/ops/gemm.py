@@ -68,7 +68,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if len(shape_a) > 1 and len(shape_b) > 1:
         if len(shape_a) > 2 or len(shape_b) > 2:
             broadcast("matmul", shape_a[:-2], shape_b[:-2])
-        return MatMul.apply(a, b)  # type: ignore[no-any-return]
+        return MatMul.apply(a, b)
     y = MatMul.apply(a if len(shape_a) > 1 else a[None], b if len(shape_b) > 1 else b[:, None])
     if len(shape_b) == 1:
         y = y[..., 0]
@@ -79,6 +79,8 @@ class Dense(Node):
     """y = activation(x kernel + bias) on rows of x."""
 
     __slots__ = ("activation", "alpha")
+    activation: str
+    alpha: float
 
     @staticmethod
     def forward(
@@ -163,6 +165,6 @@ def dense(
         raise ValueError(f"{where}: expected a bias of shape {kernel_shape[1:]}, got {bias.shape}")
     check_kind(activation, alpha, where)
     if activation in B.SAVES_OUTPUT:
-        return Dense.apply(x, kernel, bias, activation=activation, alpha=alpha)  # type: ignore[no-any-return]
+        return Dense.apply(x, kernel, bias, activation=activation, alpha=alpha)
     y = Dense.apply(x, kernel, bias, activation="linear", alpha=0.0)
     return apply_activation(y, activation, alpha)

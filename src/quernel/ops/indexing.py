@@ -97,7 +97,7 @@ def reshape(x: Any, *shape: Any) -> Tensor:
             f"reshape: expected a shape for the {size} elements of {x.shape}, got {tuple(sizes)}: its sizes "
             f"must multiply to {size} (one of them may be -1)."
         )
-    return Reshape.apply(x, shape=tuple(wanted))  # type: ignore[no-any-return]
+    return Reshape.apply(x, shape=tuple(wanted))
 
 
 def flatten(x: Any, start: int = 0) -> Tensor:
@@ -106,7 +106,7 @@ def flatten(x: Any, start: int = 0) -> Tensor:
     shape = x.data.shape
     if start or shape:
         start = axis_of(start, len(shape), "flatten")
-    return Reshape.apply(x, shape=(*shape[:start], math.prod(shape[start:])))  # type: ignore[no-any-return]
+    return Reshape.apply(x, shape=(*shape[:start], math.prod(shape[start:])))
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -133,7 +133,7 @@ def getitem(x: Any, index: Any) -> Tensor:
     if Ellipsis not in items:
         items = (*items, Ellipsis)
     try:
-        return Slice.apply(x, index=items)  # type: ignore[no-any-return]
+        return Slice.apply(x, index=items)
     except (IndexError, TypeError) as error:
         raise type(error)(f"index {_shown(index)} into a tensor of shape {x.shape}: {error}") from None
 
@@ -158,7 +158,7 @@ def _advanced(x: Tensor, items: tuple[Any, ...]) -> Tensor:
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
     flat = Reshape.apply(x, shape=(x.data.size,))
-    return Gather.apply(flat, np.asarray(places, np.int64), axis=0)  # type: ignore[no-any-return]
+    return Gather.apply(flat, np.asarray(places, np.int64), axis=0)
 
 
 def _shown(index: Any) -> str:
@@ -189,7 +189,7 @@ def gather(x: Any, indices: Any, axis: int = 0, where: str = "gather") -> Tensor
         chosen = np.where(chosen < 0, chosen + length, chosen)
     if x.data.dtype.kind != "f":
         return wrap(np.take(x.data, chosen, axis))
-    return Gather.apply(x, chosen, axis=axis)  # type: ignore[no-any-return]
+    return Gather.apply(x, chosen, axis=axis)
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
@@ -223,4 +223,4 @@ def embedding(indices: Any, table: Any, where: str = "embedding") -> Tensor:
             f"{where}: index {wrong.flat[0]} is out of range for {rows} rows; indices run from 0 to "
             f"{rows - 1}. Make input_dim the largest index plus one, or map rare indices to one of their own."
         )
-    return Gather.apply(table, chosen, axis=0)  # type: ignore[no-any-return]
+    return Gather.apply(table, chosen, axis=0)

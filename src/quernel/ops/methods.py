@@ -12,7 +12,7 @@ from quernel.tensor import Tensor, as_tensor
 
 def _swapped(function: Any) -> Any:
     def reflected(self: Tensor, other: Any) -> Tensor:
-        return function(other, self)  # type: ignore[no-any-return]
+        return function(other, self)
 
     return reflected
 

@@ -19,6 +19,7 @@ class BatchNormTrain(Node):
     """y = activation(gamma (x - mean) / std + beta) with the batch's own mean and std."""
 
     __slots__ = ("activation",)
+    activation: str
 
     @staticmethod
     def forward(
@@ -107,7 +108,7 @@ def batch_norm(
             f"{where}: training needs at least two values a channel, got shape {shape}. Use a larger batch "
             "(drop the last short one), or model.eval() to predict."
         )
-    return BatchNormTrain.apply(  # type: ignore[no-any-return]
+    return BatchNormTrain.apply(
         x, gamma, beta, epsilon=float(epsilon), activation=activation, running=running, momentum=momentum
     )
 

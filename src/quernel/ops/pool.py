@@ -20,6 +20,7 @@ class MaxPool2D(Node):
     """Keeps the winners' places in their windows, a byte each."""
 
     __slots__ = ("window",)
+    window: tuple[Any, ...]
 
     @staticmethod
     def forward(ctx: MaxPool2D, x: np.ndarray, window: tuple[Pair, Pair, Padding]) -> np.ndarray:
@@ -36,6 +37,7 @@ class MaxPool2D(Node):
 
 class AvgPool2D(Node):
     __slots__ = ("window",)
+    window: tuple[Any, ...]
 
     @staticmethod
     def forward(ctx: AvgPool2D, x: np.ndarray, window: tuple[Pair, Pair, Padding, bool]) -> np.ndarray:
@@ -82,7 +84,7 @@ def max_pool2d(
     [[5.0, 7.0], [13.0, 15.0]]
     """
     x = real(x)
-    return MaxPool2D.apply(x, window=_window(x, pool_size, strides, padding, where))  # type: ignore[no-any-return]
+    return MaxPool2D.apply(x, window=_window(x, pool_size, strides, padding, where))
 
 
 def avg_pool2d(
@@ -99,7 +101,7 @@ def avg_pool2d(
     """
     x = real(x)
     window = (*_window(x, pool_size, strides, padding, where), bool(count_include_pad))
-    return AvgPool2D.apply(x, window=window)  # type: ignore[no-any-return]
+    return AvgPool2D.apply(x, window=window)
 
 
 def global_average_pool2d(x: Any, keepdims: bool = False, where: str = "global_average_pool2d") -> Tensor:

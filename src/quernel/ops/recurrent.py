@@ -18,6 +18,8 @@ class Lstm(Node):
     """Keeps the gates and states of all steps."""
 
     __slots__ = ("lengths", "reverse")
+    lengths: np.ndarray | None
+    reverse: bool
 
     @staticmethod
     def forward(
@@ -66,7 +68,7 @@ class LstmCell(Node):
 
     @staticmethod
     def backward(ctx: LstmCell, dh_new: np.ndarray, dc_new: np.ndarray) -> tuple[np.ndarray, ...]:
-        return B.lstm_cell_backward(dh_new, dc_new, *ctx.saved)  # type: ignore[no-any-return]
+        return B.lstm_cell_backward(dh_new, dc_new, *ctx.saved)
 
 
 def _check_weights(
@@ -148,9 +150,7 @@ def lstm(
             raise ValueError(
                 f"{where}: expected lengths from 0 to {steps}, got {lengths.min()} to {lengths.max()}"
             )
-    return Lstm.apply(  # type: ignore[no-any-return]
-        x, kernel, recurrent_kernel, bias, h0, c0, lengths=lengths, reverse=bool(reverse)
-    )
+    return Lstm.apply(x, kernel, recurrent_kernel, bias, h0, c0, lengths=lengths, reverse=bool(reverse))
 
 
 def lstm_cell(
@@ -168,4 +168,4 @@ def lstm_cell(
     state = (x.data.shape[0], units)
     _check_state(h, state, x.dtype, "h", where)
     _check_state(c, state, x.dtype, "c", where)
-    return LstmCell.apply(x, h, c, kernel, recurrent_kernel, bias)  # type: ignore[no-any-return]
+    return LstmCell.apply(x, h, c, kernel, recurrent_kernel, bias)

@@ -36,6 +36,7 @@ class Sum(Node):
 
 class Mean(Node):
     __slots__ = ("count",)
+    count: int
 
     @staticmethod
     def forward(ctx: Mean, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
@@ -100,7 +101,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     axes = axes_of(axis, x.data.ndim, "sum")
     if x.data.dtype.kind != "f":
         return wrap(np.asarray(np.sum(x.data, axis=axes, keepdims=keepdims)))
-    return Sum.apply(x, axes=axes, keepdims=keepdims)  # type: ignore[no-any-return]
+    return Sum.apply(x, axes=axes, keepdims=keepdims)
 
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -113,7 +114,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     x = real(x)
     axes = axes_of(axis, x.data.ndim, "mean")
     _not_empty(x, axes, "mean")
-    return Mean.apply(x, axes=axes, keepdims=keepdims)  # type: ignore[no-any-return]
+    return Mean.apply(x, axes=axes, keepdims=keepdims)
 
 
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -126,7 +127,7 @@ def var(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     x = real(x)
     axes = axes_of(axis, x.data.ndim, "var")
     _not_empty(x, axes, "var")
-    return Var.apply(x, axes=axes, keepdims=keepdims)  # type: ignore[no-any-return]
+    return Var.apply(x, axes=axes, keepdims=keepdims)
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -159,7 +160,7 @@ def _extreme(op: str, x: Any, axis: Any, keepdims: bool) -> Tensor:
     _not_empty(x, axes, op)
     if x.data.dtype.kind != "f":
         return wrap(np.asarray(getattr(np, op)(x.data, axis=axes, keepdims=keepdims)))
-    return Extreme.apply(x, axes=axes, keepdims=keepdims, op=op)  # type: ignore[no-any-return]
+    return Extreme.apply(x, axes=axes, keepdims=keepdims, op=op)
 
 
 def _not_empty(x: Tensor, axes: tuple[int, ...], where: str) -> None:

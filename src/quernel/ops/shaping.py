@@ -106,14 +106,14 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
                 raise ValueError(
                     f"squeeze: axis {i} of shape {shape} has size {shape[i]}; only axes of size 1 can go"
                 )
-    return Reshape.apply(x, shape=tuple(n for i, n in enumerate(shape) if i not in gone))  # type: ignore[no-any-return]
+    return Reshape.apply(x, shape=tuple(n for i, n in enumerate(shape) if i not in gone))
 
 
 def expand_dims(x: Any, axis: int) -> Tensor:
     """With a new axis of size 1 at `axis` of the result."""
     x = as_tensor(x)
     at = axis_of(axis, x.data.ndim + 1, "expand_dims")
-    return Reshape.apply(x, shape=(*x.data.shape[:at], 1, *x.data.shape[at:]))  # type: ignore[no-any-return]
+    return Reshape.apply(x, shape=(*x.data.shape[:at], 1, *x.data.shape[at:]))
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
@@ -140,7 +140,7 @@ def transpose(x: Any, *axes: Any) -> Tensor:
             raise ValueError(
                 f"transpose: expected each of the {ndim} axes of shape {x.shape} once, got {tuple(given)}"
             )
-    return Transpose.apply(x, axes=order)  # type: ignore[no-any-return]
+    return Transpose.apply(x, axes=order)
 
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:
@@ -148,7 +148,7 @@ def broadcast_to(x: Any, shape: Any) -> Tensor:
     x, shape = as_tensor(x), as_shape(shape, "broadcast_to")
     if broadcast("broadcast_to", x.shape, shape) != shape:
         raise ValueError(f"broadcast_to: shape {x.shape} does not broadcast to {shape}")
-    return BroadcastTo.apply(x, shape=shape)  # type: ignore[no-any-return]
+    return BroadcastTo.apply(x, shape=shape)
 
 
 def concatenate(xs: Sequence[Any], axis: int = 0, where: str = "concatenate") -> Tensor:
@@ -176,7 +176,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0, where: str = "concatenate") ->
                 f"{where}: expected shapes equal in all axes but {axis}, got "
                 f"{', '.join(str(t.shape) for t in tensors)}"
             )
-    return Concatenate.apply(*tensors, axis=axis)  # type: ignore[no-any-return]
+    return Concatenate.apply(*tensors, axis=axis)
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -262,4 +262,4 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
         ) from None
     if x.data.dtype.kind != "f":
         return wrap(np.pad(x.data, pairs, constant_values=value))
-    return Pad.apply(x, widths=pairs, value=float(value))  # type: ignore[no-any-return]
+    return Pad.apply(x, widths=pairs, value=float(value))

@@ -20,6 +20,7 @@ class Softmax(Node):
     """softmax or log_softmax over the last axis."""
 
     __slots__ = ("log",)
+    log: bool
 
     @staticmethod
     def forward(ctx: Softmax, x: np.ndarray, log: bool) -> np.ndarray:
@@ -66,16 +67,18 @@ def _softmax(x: Any, axis: int, log: bool) -> Tensor:
     if not x.data.shape[axis]:
         raise ValueError(f"{where}: axis {axis} of shape {x.shape} is empty")
     if axis == ndim - 1:
-        return Softmax.apply(x, log=log)  # type: ignore[no-any-return]
+        return Softmax.apply(x, log=log)
     order = [i for i in range(ndim) if i != axis] + [axis]
     y = Softmax.apply(x.transpose(order), log=log)
-    return y.transpose([order.index(i) for i in range(ndim)])  # type: ignore[no-any-return]
+    return y.transpose([order.index(i) for i in range(ndim)])
 
 
 class SoftmaxCrossEntropy(Node):
     """Keeps the logits and one log-sum-exp a row."""
 
     __slots__ = ("options", "soft")
+    options: tuple[Any, ...]
+    soft: bool
 
     @staticmethod
     def forward(
@@ -154,10 +157,10 @@ def softmax_cross_entropy(
                 f"{where}: ignore_index needs integer labels, got targets of shape {given.shape}"
             )
         options: tuple[Any, ...] = (class_weight, float(label_smoothing))
-        return SoftmaxCrossEntropy.apply(logits, soft, soft=True, options=options)  # type: ignore[no-any-return]
+        return SoftmaxCrossEntropy.apply(logits, soft, soft=True, options=options)
     labels = _labels(given, shape, ignore_index, where)
     options = (class_weight, ignore_index, float(label_smoothing))
-    return SoftmaxCrossEntropy.apply(logits, labels, soft=False, options=options)  # type: ignore[no-any-return]
+    return SoftmaxCrossEntropy.apply(logits, labels, soft=False, options=options)
 
 
 def _labels(given: np.ndarray, shape: tuple[int, ...], ignore_index: int | None, where: str) -> np.ndarray:
