@@ -55,6 +55,7 @@ class BuildKernels(build_ext):
     def build_extensions(self) -> None:
         self.check_tools()
         isas = machine_isas()
+        self.rebuild_if_flags_changed(repr((isas, C_FLAGS, CYTHON_FLAGS, LINK_FLAGS)))
         headers = sorted(map(str, Path("csrc").glob("*.h")))
         objects = []
         for name in [*(f"isa_{isa}" for isa in isas), "select", "process"]:
@@ -75,6 +76,14 @@ class BuildKernels(build_ext):
             if extension.name == "quernel.kernels.launch":
                 extension.extra_objects = objects
         super().build_extensions()
+
+    def rebuild_if_flags_changed(self, flags: str) -> None:
+        """What was compiled with other flags (a debug build, other instruction sets) is not up to date."""
+        stamp = Path(self.build_temp) / "flags.txt"
+        if not stamp.exists() or stamp.read_text() != flags:
+            self.force = True
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(flags)
 
     def check_tools(self) -> None:
         """Say what to install before a page of compiler output does not."""
