@@ -43,10 +43,11 @@ def nowhere(tmp_path, monkeypatch):
 
 def test_digits():
     (x_train, y_train), (x_test, y_test) = load_digits()
-    assert x_train.shape == (1442, 8, 8, 1) and x_test.shape == (355, 8, 8, 1)
+    assert x_train.shape == (1442, 8, 8, 1)
+    assert x_test.shape == (355, 8, 8, 1)
     assert x_train.dtype == x_test.dtype == np.float32
     assert y_train.dtype == y_test.dtype == np.int64
-    assert x_train.min() == 0 and x_train.max() == 1
+    assert (x_train.min(), x_train.max()) == (0, 1)
     # Class sizes as published with the set: 178 182 177 183 181 182 181 179 174 180.
     sizes = np.bincount(y_train) + np.bincount(y_test)
     np.testing.assert_array_equal(sizes, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
@@ -63,7 +64,8 @@ def test_digits():
 def test_from_a_folder(load, tmp_path, rng):
     x, y, x_test, y_test = write_set(tmp_path / "mine", rng)
     (got_x, got_y), (got_x_test, got_y_test) = load(tmp_path / "mine")
-    assert got_x.dtype == np.float32 and got_x.shape == (5, 28, 28, 1) and got_y.dtype == np.int64
+    assert got_x.shape == (5, 28, 28, 1)
+    assert (got_x.dtype, got_y.dtype) == (np.float32, np.int64)
     np.testing.assert_array_equal(got_x[..., 0], (x / 255).astype(np.float32))
     np.testing.assert_array_equal(got_x_test[..., 0], (x_test / 255).astype(np.float32))
     np.testing.assert_array_equal(got_y, y)

@@ -90,9 +90,13 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     save_tensors(path, {"x": np.ones(3)})
     before = path.read_bytes()
 
-    with pytest.raises(RuntimeError, match="power cut"), replace_file(path) as file:
-        file.write(b"half")
-        raise RuntimeError("power cut")
+    def interrupted():
+        with replace_file(path) as file:
+            file.write(b"half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        interrupted()
     assert path.read_bytes() == before
     with pytest.raises(TypeError, match="'z': its type is object"):
         save_tensors(path, {"z": np.array([object()])})

@@ -99,7 +99,8 @@ def load_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split
 
     The four original ``.gz`` files are taken from the first of: the folder ``path``; the folder
     ``QUERNEL_DATA`` or ``mnist`` in it; the cache (``QUERNEL_CACHE``, else ``~/.cache/quernel``); the
-    network, into the cache, with a SHA-256 check. In a folder of yours any files of the same format and names will do.
+    network, into the cache, with a SHA-256 check. In a folder of yours any files of the same format and names
+    will do.
 
     Returns
     -------
