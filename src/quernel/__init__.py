@@ -40,7 +40,7 @@ __all__ = ["__version__", *_HOME, *_MODULES]
 
 
 class _Package(ModuleType):
-    """Importing the module ``quernel.tensor`` must not put it where the function `quernel.tensor` belongs."""
+    """Importing the module ``quernel.tensor`` must not put it where the function of that name belongs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):
