@@ -1,6 +1,7 @@
 """Layers: weights and one call into `quernel.ops`. Keras's names and arguments."""
 
 from quernel.layers.base import Layer
+from quernel.layers.bidirectional import Bidirectional
 from quernel.layers.conv import Conv2D
 from quernel.layers.core import Activation, Dense, Dropout, Flatten, Input, InputLayer, Reshape
 from quernel.layers.embedding import Embedding
@@ -14,14 +15,17 @@ from quernel.layers.pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
+from quernel.layers.recurrent import LSTM
 from quernel.layers.state import Buffer
 
 __all__ = [
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
     "Buffer",
     "Concatenate",
     "Conv2D",
