@@ -194,13 +194,17 @@ def test_output_shapes() -> None:
             ValueError,
             r"expected input \(batch, steps, 4\), got \(3, 4\)",
         ),
-        (lambda: lstm()(np.ones((3, 5, 4)), lengths=[5, 6, 1]), ValueError, "from 0 to 5 steps, got 1 to 6"),
+        (
+            lambda: lstm()(np.ones((3, 5, 4)), lengths=[5, 6, 1]),
+            ValueError,
+            "from 0 to 5, got 1 to 6",
+        ),
         (
             lambda: lstm()(np.ones((3, 5, 4)), lengths=[5, 2]),
             ValueError,
-            r"3 whole numbers .* got int64 \(2,\)",
+            "one length for each of 3 rows",
         ),
-        (lambda: lstm()(np.ones((3, 5, 4)), lengths=[5.0, 2.0, 1.0]), ValueError, "whole numbers"),
+        (lambda: lstm()(np.ones((3, 5, 4)), lengths=[5.0, 2.0, 1.0]), TypeError, "lengths"),
         (lambda: lstm()(np.ones((1, 3, 4)), mask=np.array([[1, 0, 1]])), ValueError, "boolean mask"),
         (
             lambda: lstm()(np.ones((1, 3, 4)), mask=np.array([[True, False, True]])),

@@ -132,14 +132,16 @@ class LSTM(Layer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """h after each step, standing at its own step also in reverse, and the last h and c."""
         self.expect(x, "batch", "steps", self.kernel.shape[0])
-        ends = row_lengths(self.label, lengths, mask, *x.shape[:2])
+        if mask is not None:
+            if lengths is not None:
+                raise ValueError(f"{self.label}: expected lengths or mask, got both")
+            lengths = mask_lengths(self.label, mask, *x.shape[:2])
         h, c = self._first_state(initial_state, x.shape[0])
         if self.dropout and self.training:
             kept = ops.dropout(np.ones((x.shape[0], 1, x.shape[2]), x.dtype), self.dropout, True)
             x = ops.multiply(x, kept)
-        h_seq, h, c = ops.lstm(
-            x, self.kernel, self.recurrent_kernel, self.bias, h, c, lengths=ends, reverse=reverse
-        )
+        weights = self.kernel, self.recurrent_kernel, self.bias
+        h_seq, h, c = ops.lstm(x, *weights, h, c, lengths, reverse, where=self.label)
         if self.stateful:
             self._carried = (h.detach(), c.detach())
         return h_seq, h, c
@@ -173,33 +175,20 @@ class LSTM(Layer):
         return [y, (rows, self.units), (rows, self.units)] if self.return_state else y
 
 
-def row_lengths(label: str, lengths: Any, mask: Any, rows: int, steps: int) -> np.ndarray | None:
-    """Lengths as int64 ``(rows,)``, from themselves or from a mask ``(rows, steps)``; None if both are.
+def mask_lengths(label: str, mask: Any, rows: int, steps: int) -> np.ndarray:
+    """The lengths (rows,) that a mask (rows, steps) stands for.
 
     Raises
     ------
-    ValueError : both are given, another shape or type, a length outside 0 ... steps, or a mask with holes.
+    ValueError : the mask is not boolean, of another shape, or has holes.
     """
-    if lengths is None and mask is None:
-        return None
-    if lengths is not None and mask is not None:
-        raise ValueError(f"{label}: expected lengths or mask, got both")
-    if mask is not None:
-        on = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
-        if on.dtype != np.bool_ or on.shape != (rows, steps):
-            raise ValueError(f"{label}: expected a boolean mask ({rows}, {steps}), got {on.dtype} {on.shape}")
-        ends = np.count_nonzero(on, axis=1)
-        if not np.array_equal(on, np.arange(steps) < ends[:, None]):
-            raise ValueError(
-                f"{label}: expected a mask that is true in the first steps of each row and then false; "
-                "move the padding behind the sequences"
-            )
-        return ends.astype(np.int64)
-    ends = np.asarray(lengths.data if isinstance(lengths, Tensor) else lengths)
-    if ends.shape != (rows,) or (ends.dtype.kind not in "iu" and ends.size):
-        raise ValueError(f"{label}: expected {rows} whole numbers as lengths, got {ends.dtype} {ends.shape}")
-    if ends.size and not 0 <= ends.min() <= ends.max() <= steps:
+    on = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
+    if on.dtype != np.bool_ or on.shape != (rows, steps):
+        raise ValueError(f"{label}: expected a boolean mask ({rows}, {steps}), got {on.dtype} {on.shape}")
+    lengths = np.asarray(np.count_nonzero(on, axis=1), np.int64)
+    if not np.array_equal(on, np.arange(steps) < lengths[:, None]):
         raise ValueError(
-            f"{label}: expected lengths from 0 to {steps} steps, got {ends.min()} to {ends.max()}"
+            f"{label}: expected a mask that is true in the first steps of each row and then false; "
+            "move the padding behind the sequences"
         )
-    return ends.astype(np.int64)
+    return lengths
