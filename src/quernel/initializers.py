@@ -35,7 +35,7 @@ class Initializer:
 
     def __call__(self, shape: Shape, dtype: Any = "float32") -> np.ndarray:
         generator = random.numpy_generator() if self.seed is None else np.random.default_rng(self.seed)
-        return np.ascontiguousarray(self.draw(tuple(shape), generator), dtype)
+        return np.array(self.draw(tuple(shape), generator), dtype, order="C")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -53,11 +53,12 @@ class Constant(Initializer):
 
     def draw(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
         value = np.asarray(self.value)
-        if value.shape and np.broadcast_shapes(value.shape, shape) != shape:
+        try:
+            return np.broadcast_to(value, shape)
+        except ValueError:
             raise ValueError(
-                f"Constant holds an array of shape {value.shape}, which does not fit a weight of {shape}"
-            )
-        return np.broadcast_to(value, shape)
+                f"Constant: an array of shape {value.shape} does not fit a weight of shape {shape}"
+            ) from None
 
 
 class Zeros(Initializer):

@@ -75,11 +75,7 @@ def table_of(*classes: type) -> dict[str, Any]:
 
 def config_of(thing: Any) -> dict[str, Any]:
     """The constructor arguments of an object that keeps each of them in an attribute of the same name."""
-    return {
-        name: getattr(thing, name)
-        for name in inspect.signature(type(thing).__init__).parameters
-        if name != "self"
-    }
+    return {name: getattr(thing, name) for name in inspect.signature(type(thing)).parameters}
 
 
 def serialize(value: Any) -> Any:

@@ -11,9 +11,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from quernel import backend as B
 from quernel import constraints, initializers, naming, ops, regularizers
-from quernel.autograd import mark_changed, no_grad
+from quernel.autograd import no_grad
 from quernel.layers.shapes import Shape, as_shape
 from quernel.layers.state import Buffer, Tree
 from quernel.tensor import Parameter, Tensor, as_tensor, get_default_dtype
@@ -223,14 +222,6 @@ class Layer(Tree):
                 penalty = parameter.regularizer(parameter)
                 total = ops.add(total, penalty) if isinstance(total, Tensor) else penalty
         return total
-
-    def apply_constraints(self) -> None:
-        """Project every parameter that has a constraint; called after each update."""
-        with no_grad():
-            for parameter in self.trainable_parameters():
-                if parameter.constraint is not None:
-                    B.assign(parameter.data, parameter.constraint(parameter).data)
-                    mark_changed([parameter])
 
     # mode
 
