@@ -92,17 +92,31 @@ def test_names():
 WRONG = {
     "unknown name": (lambda: metrics.get("acuracy"), ValueError, "did you mean 'accuracy'"),
     "label out of range": (
-        lambda: metrics.SparseCategoricalAccuracy()([3], SCORES[:1]), ValueError, "labels from 0 to 2 for 3 classes",
+        lambda: metrics.SparseCategoricalAccuracy()([3], SCORES[:1]),
+        ValueError,
+        "labels from 0 to 2 for 3 classes",
     ),
     "float labels": (
-        lambda: metrics.SparseCategoricalAccuracy()([1.0], SCORES[:1]), TypeError, "integers .class numbers., got float",
+        lambda: metrics.SparseCategoricalAccuracy()([1.0], SCORES[:1]),
+        TypeError,
+        "integers .class numbers., got float",
     ),
     "one-hot labels": (
-        lambda: metrics.SparseCategoricalAccuracy()(np.eye(3), np.eye(3)), ValueError, "categorical_accuracy",
+        lambda: metrics.SparseCategoricalAccuracy()(np.eye(3), np.eye(3)),
+        ValueError,
+        "categorical_accuracy",
     ),
-    "count": (lambda: metrics.CategoricalAccuracy()(np.eye(3), SCORES), ValueError, r"shape \(4, 3\), got \(3, 3\)"),
+    "count": (
+        lambda: metrics.CategoricalAccuracy()(np.eye(3), SCORES),
+        ValueError,
+        r"shape \(4, 3\), got \(3, 3\)",
+    ),
     "k": (lambda: metrics.TopKCategoricalAccuracy(0), ValueError, "k as an integer of at least 1"),
-    "weights": (lambda: metrics.Mean()([1.0, 2.0], sample_weight=[1.0]), ValueError, "sample_weight of shape"),
+    "weights": (
+        lambda: metrics.Mean()([1.0, 2.0], sample_weight=[1.0]),
+        ValueError,
+        "sample_weight of shape",
+    ),
 }
 
 

@@ -60,6 +60,7 @@ class Layer(Tree):
     """
 
     keeps_integers = False
+    _takes_training = False
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
@@ -70,7 +71,8 @@ class Layer(Tree):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in vars(cls):
-            cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
+            cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign, assignment]
+        cls._takes_training = "training" in inspect.signature(cls.call).parameters
 
     def __init__(
         self, *, name: str | None = None, dtype: Any = None, trainable: bool = True, **unknown: Any
@@ -131,7 +133,7 @@ class Layer(Tree):
                 self.build(_map(_batch_shape, inputs[0]) if inputs else ())
                 self.built = True
             inputs = tuple(_map(self._cast, x) for x in inputs)
-            if _takes_training(type(self)):
+            if self._takes_training:
                 kwargs["training"] = self.training
             return self.call(*inputs, **kwargs)
         except Exception as error:
@@ -307,11 +309,6 @@ def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         self.built = True
 
     return checked
-
-
-@functools.cache
-def _takes_training(cls: type[Layer]) -> bool:
-    return "training" in inspect.signature(cls.call).parameters
 
 
 def _map(f: Callable[[Any], Any], x: Any) -> Any:

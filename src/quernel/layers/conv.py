@@ -10,9 +10,9 @@ from quernel.layers import shapes
 from quernel.layers.base import Layer, LayerOptions
 from quernel.layers.shapes import Shape
 from quernel.layers.weights import weight_options
+from quernel.ops.checks import pair
+from quernel.ops.conv import padding_of
 from quernel.tensor import Parameter, Tensor
-
-IMAGE_HINT = "images are channels last; a grey image gets its channel axis with x[..., None]"
 
 
 class Conv2D(Layer):
@@ -69,10 +69,10 @@ class Conv2D(Layer):
     ) -> None:
         super().__init__(**options)
         self.filters = shapes.positive(self.label, "filters", filters)
-        self.kernel_size = shapes.pair(self.label, "kernel_size", kernel_size)
-        self.strides = shapes.pair(self.label, "strides", strides)
-        self.padding = shapes.padding(self.label, padding)
-        self.dilation_rate = shapes.pair(self.label, "dilation_rate", dilation_rate)
+        self.kernel_size = pair(kernel_size, self.label, "kernel_size")
+        self.strides = pair(strides, self.label, "strides")
+        self.padding = padding_of(padding, self.label)
+        self.dilation_rate = pair(dilation_rate, self.label, "dilation_rate")
         self.groups = shapes.positive(self.label, "groups", groups)
         if self.filters % self.groups:
             raise ValueError(
@@ -85,11 +85,7 @@ class Conv2D(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias for inputs ``(batch, height, width, C)``."""
-        if len(input_shape) != 4:
-            raise ValueError(
-                f"{self.label}: expected input (batch, height, width, channels), got {input_shape}; "
-                + IMAGE_HINT
-            )
+        self.compute_output_shape(input_shape)  # does the window fit?
         channels = shapes.known_size(self.label, input_shape)
         if channels % self.groups:
             raise ValueError(
@@ -101,7 +97,6 @@ class Conv2D(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, out height, out width, filters)``."""
-        self.expect(x, "batch", "height", "width", self.kernel.shape[2] * self.groups, hint=IMAGE_HINT)
         kind, alpha, rest = activations.fuse(self.activation)
         y = ops.conv2d(
             x,
@@ -120,6 +115,6 @@ class Conv2D(Layer):
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """``(batch, out height, out width, filters)``."""
         shape = shapes.window_shape(
-            input_shape, self.kernel_size, self.strides, self.padding, self.dilation_rate
+            self.label, input_shape, self.kernel_size, self.strides, self.padding, self.dilation_rate
         )
         return (*shape[:3], self.filters)

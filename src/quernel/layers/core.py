@@ -106,7 +106,7 @@ class Dropout(Layer):
 
     Raises
     ------
-    ValueError : rate is not in [0, 1).
+    ValueError : rate is not in [0, 1].
 
     Examples
     --------
@@ -117,9 +117,9 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        if not 0 <= rate < 1:
+        if not 0 <= rate <= 1:
             raise ValueError(
-                f"{self.label}: expected rate, the share of values set to 0, in [0, 1), got {rate!r}"
+                f"{self.label}: expected rate, the share of values set to 0, in [0, 1], got {rate!r}"
             )
         self.rate = float(rate)
 

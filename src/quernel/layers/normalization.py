@@ -85,22 +85,16 @@ class BatchNormalization(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """The same shape."""
-        self.expect(x, "batch", ..., self.moving_mean.size)
-        training = self.training and self.trainable
-        if training and math.prod(x.shape[:-1]) == 1:
-            raise ValueError(
-                f"{self.label}: expected more than one value per channel in training, got input {x.shape}; "
-                "use a batch of at least 2 (drop an incomplete last batch), or model.eval() for inference"
-            )
         return ops.batch_norm(
             x,
             self.gamma,
             self.beta,
             self.moving_mean,
             self.moving_variance,
-            training,
+            self.training and self.trainable,
             self.momentum,
             self.epsilon,
+            where=self.label,
         )
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:

@@ -8,8 +8,9 @@ from typing import Any, Unpack
 from quernel import ops
 from quernel.layers import shapes
 from quernel.layers.base import Layer, LayerOptions
-from quernel.layers.conv import IMAGE_HINT
 from quernel.layers.shapes import Shape
+from quernel.ops.checks import pair
+from quernel.ops.conv import padding_of
 from quernel.tensor import Tensor
 
 
@@ -22,13 +23,13 @@ class _Pool2D(Layer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        self.pool_size = shapes.pair(self.label, "pool_size", pool_size)
-        self.strides = self.pool_size if strides is None else shapes.pair(self.label, "strides", strides)
-        self.padding = shapes.padding(self.label, padding)
+        self.pool_size = pair(pool_size, self.label, "pool_size")
+        self.strides = self.pool_size if strides is None else pair(strides, self.label, "strides")
+        self.padding = padding_of(padding, self.label)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """``(batch, out height, out width, channels)``."""
-        return shapes.window_shape(input_shape, self.pool_size, self.strides, self.padding)
+        return shapes.window_shape(self.label, input_shape, self.pool_size, self.strides, self.padding)
 
 
 class MaxPool2D(_Pool2D):
@@ -50,7 +51,6 @@ class MaxPool2D(_Pool2D):
 
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, out height, out width, C)``."""
-        self.expect(x, "batch", "height", "width", "channels", hint=IMAGE_HINT)
         return ops.max_pool2d(x, self.pool_size, self.strides, self.padding, where=self.label)
 
 
@@ -65,7 +65,6 @@ class AvgPool2D(_Pool2D):
 
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, out height, out width, C)``."""
-        self.expect(x, "batch", "height", "width", "channels", hint=IMAGE_HINT)
         return ops.avg_pool2d(x, self.pool_size, self.strides, self.padding, where=self.label)
 
 
@@ -86,9 +85,7 @@ class GlobalAveragePool2D(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """``(batch, height, width, C)`` to ``(batch, C)`` or ``(batch, 1, 1, C)``."""
-        self.expect(x, "batch", "height", "width", "channels", hint=IMAGE_HINT)
-        y = ops.global_average_pool2d(x)
-        return ops.reshape(y, (x.shape[0], 1, 1, x.shape[3])) if self.keepdims else y
+        return ops.global_average_pool2d(x, self.keepdims, where=self.label)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """``(batch, C)`` or ``(batch, 1, 1, C)``."""

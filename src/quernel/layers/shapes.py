@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from quernel.ops.conv import geometry
+
 Shape = tuple[int | None, ...]
+Pair = tuple[int, int]
+
+IMAGE_HINT = "images are channels last; a grey image gets its channel axis with x[..., None]"
 
 
 def is_integer(value: Any) -> bool:
@@ -55,64 +60,27 @@ def positive(label: str, name: str, value: Any) -> int:
     return int(value)
 
 
-def pair(label: str, name: str, value: Any) -> tuple[int, int]:
-    """One positive integer for both axes, or one for each: (height, width).
-
-    Raises
-    ------
-    ValueError : anything else.
-    """
-    both = (value, value) if is_integer(value) else tuple(value) if isinstance(value, Sequence) else ()
-    if len(both) != 2 or not all(is_integer(n) and n >= 1 for n in both):
-        raise ValueError(f"{label}: expected {name} as one or two integers of at least 1, got {value!r}")
-    return int(both[0]), int(both[1])
-
-
-def padding(label: str, value: Any) -> Any:
-    """``"valid"``, ``"same"`` or zeros: one number, (height, width), or ((top, bottom), (left, right)).
-
-    Raises
-    ------
-    ValueError : anything else.
-    """
-    if isinstance(value, str) and value.lower() in ("valid", "same"):
-        return value.lower()
-    sides = (value, value) if is_integer(value) else value
-    if not isinstance(value, str) and isinstance(sides, Sequence) and len(sides) == 2:
-        pairs = [(side, side) if is_integer(side) else side for side in sides]
-        if all(
-            isinstance(p, Sequence) and len(p) == 2 and all(is_integer(n) and n >= 0 for n in p)
-            for p in pairs
-        ):
-            return tuple((int(p[0]), int(p[1])) for p in pairs)
-    raise ValueError(
-        f"{label}: expected padding 'valid', 'same', one number, (height, width) or "
-        f"((top, bottom), (left, right)), got {value!r}"
-    )
-
-
 def elements(shape: Shape) -> int | None:
     """Product of the sizes; None if one of them is None."""
     return None if None in shape else math.prod(n or 0 for n in shape)
 
 
-def windows(
-    n: int | None, size: int, stride: int, pad: str | tuple[int, int], dilation: int = 1
-) -> int | None:
-    """How many windows fit along an axis of `n` positions; None if n is."""
-    if n is None:
-        return None
-    if pad == "same":
-        return -(-n // stride)
-    before, after = (0, 0) if isinstance(pad, str) else pad
-    return max((n + before + after - (size - 1) * dilation - 1) // stride + 1, 0)
-
-
 def window_shape(
-    shape: Any, size: tuple[int, int], strides: tuple[int, int], pad: Any, dilation: tuple[int, int] = (1, 1)
+    label: str, shape: Any, size: Pair, strides: Pair, padding: Any, dilation: Pair = (1, 1)
 ) -> Shape:
-    """(batch, out height, out width, channels) of windows moved over (batch, height, width, channels)."""
-    batch, height, width, channels = as_shape(shape)
-    per_axis = (pad, pad) if isinstance(pad, str) else pad
-    out = [windows(n, size[i], strides[i], per_axis[i], dilation[i]) for i, n in enumerate((height, width))]
-    return (batch, *out, channels)
+    """(batch, out height, out width, channels) of windows that move over (batch, height, width, channels).
+
+    Raises
+    ------
+    ValueError : another number of axes, or a window that does not fit.
+    """
+    shape = as_shape(shape)
+    if len(shape) != 4:
+        raise ValueError(
+            f"{label}: expected input (batch, height, width, channels), got {shape}; {IMAGE_HINT}"
+        )
+    batch, *image, channels = shape
+    # Any size is stood in for by the smallest that the window fits into.
+    known = [(size[i] - 1) * dilation[i] + 1 if n is None else n for i, n in enumerate(image)]
+    _, out = geometry((known[0], known[1]), size, strides, padding, dilation, label)
+    return (batch, *(None if n is None else m for n, m in zip(image, out, strict=True)), channels)
