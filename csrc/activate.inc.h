@@ -13,7 +13,7 @@ QUERNEL_INLINE vec FN(gelu_inner)(vec x)
 
 QUERNEL_INLINE vec FN(softplus)(vec x) /* max(x, 0) + log(1 + e^-|x|) never overflows */
 {
-    return FN(select)(x > 0, x, (x - x)) + FN(vlog1p)(FN(vexp)(-FN(vabs)(x)));
+    return FN(select)(x > 0, x, FN(splat)(0)) + FN(vlog1p)(FN(vexp)(-FN(vabs)(x)));
 }
 
 /* e^x - 1 for x <= 0, without cancellation near 0: tanh(x/2) = (e^x - 1) / (e^x + 1). */

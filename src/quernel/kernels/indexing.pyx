@@ -169,6 +169,8 @@ def assign(target, x):
     if log2_item < 0 or not cnp.PyArray_ISNOTSWAPPED(target_):
         target[...] = x_
         return
+    if cnp.PyArray_SIZE(target_) == 0:
+        return
     lay_out(&l, target_, target_, x_)
     for d in range(l.ndim):
         if l.shape[d] > 1 and l.strides[0][d] == 0:
