@@ -37,9 +37,11 @@ class CharModel(qn.Model):
         self.logits = layers.Dense(characters)
 
     def call(self, ids: qn.Tensor) -> qn.Tensor:
+        """Ids to logits."""
         return self.logits(self.lstm_2(self.dropout(self.lstm_1(self.embedding(ids)))))
 
     def reset_state(self) -> None:
+        """The next call starts a text."""
         self.lstm_1.reset_state()
         self.lstm_2.reset_state()
 
@@ -129,9 +131,7 @@ def main() -> None:
     options = parser.parse_args()
 
     if options.threads:
-        from quernel.kernels import threads
-
-        threads.set_num_threads(options.threads)
+        qn.set_num_threads(options.threads)
     qn.random.seed(options.seed)
     text = find_text(options.data).read_text(encoding="utf-8")
     characters, ids = np.unique(np.array(list(text)), return_inverse=True)

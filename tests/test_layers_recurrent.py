@@ -10,6 +10,7 @@ import pytest
 from quernel import layers, ops, reference
 from quernel import random as qn_random
 from quernel.autograd import no_grad
+from quernel.tensor import Tensor
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,22 @@ def test_stateful_in_pieces_is_the_whole(rng: np.random.Generator) -> None:
         layer(x[:1])
     layer.reset_state()
     np.testing.assert_array_equal(layer(x[:, :2]).numpy(), pieces[0].numpy())
+
+
+def test_finding_a_shape_leaves_the_state_alone(rng: np.random.Generator) -> None:
+    class Model(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = layers.LSTM(2, stateful=True)
+
+        def call(self, x: Tensor) -> Tensor:
+            return self.lstm(x)
+
+    model, x = Model(), sequences(rng)
+    assert model.compute_output_shape((None, 5, 4)) == (None, 2)
+    first = model(x).numpy()
+    assert model.compute_output_shape((None, 5, 4)) == (None, 2)
+    assert not np.array_equal(model(x).numpy(), first)
 
 
 def test_dropout_drops_whole_columns_in_training_only(rng: np.random.Generator) -> None:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import EllipsisType
 from typing import Any, TypedDict
 
@@ -16,6 +17,9 @@ from quernel.autograd import no_grad
 from quernel.layers.shapes import Shape, as_shape
 from quernel.layers.state import Buffer, Tree
 from quernel.tensor import Parameter, Tensor, as_tensor, get_default_dtype
+
+# True while zeros run through a model to find a shape: layers that remember anything leave it alone then.
+probing: ContextVar[bool] = ContextVar("probing", default=False)
 
 
 class LayerOptions(TypedDict, total=False):
@@ -110,8 +114,12 @@ class Layer(Tree):
         shape = as_shape(input_shape)
         if None in shape[1:]:
             raise ValueError(f"{self.label}: only the first axis may be None, got {shape}")
-        with no_grad(), self._mode(False):
-            y = self(np.zeros([1 if n is None else n for n in shape], self.dtype))
+        before = probing.set(True)
+        try:
+            with no_grad(), self._mode(False):
+                y = self(np.zeros([1 if n is None else n for n in shape], self.dtype))
+        finally:
+            probing.reset(before)
         return (shape[0], *y.shape[1:])
 
     # calling

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from quernel import ops
-from quernel.layers.base import Layer, LayerOptions
+from quernel.layers.base import Layer, LayerOptions, probing
 from quernel.layers.shapes import Shape, as_shape, known_size, positive
 from quernel.layers.weights import weight_options
 from quernel.tensor import Parameter, Tensor, as_tensor
@@ -142,13 +142,13 @@ class LSTM(Layer):
             x = ops.multiply(x, kept)
         weights = self.kernel, self.recurrent_kernel, self.bias
         h_seq, h, c = ops.lstm(x, *weights, h, c, lengths, reverse, where=self.label)
-        if self.stateful:
+        if self.stateful and not probing.get():
             self._carried = (h.detach(), c.detach())
         return h_seq, h, c
 
     def _first_state(self, state: Any, rows: int) -> tuple[Tensor | None, Tensor | None]:
         hint = "h and c"
-        if state is None:
+        if state is None and not probing.get():
             state, hint = self._carried, "those carried over: call reset_state() before another batch size"
         if state is None:
             return None, None
