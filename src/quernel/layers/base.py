@@ -212,7 +212,7 @@ class Layer(Tree):
         value = np.array(initializers.get(initializer)(shape, self.dtype), self.dtype, order="C")
         if value.shape != shape:
             raise ValueError(
-                f"{self.label}: the initializer of {name!r} gave shape {value.shape} instead of {shape}"
+                f"{self.label}: expected shape {shape} from the initializer of {name!r}, got {value.shape}"
             )
         if not trainable:
             return Buffer(value)
@@ -312,7 +312,7 @@ def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def checked(self: Layer, input_shape: Any) -> None:
         if self.built:
             return
-        nested = isinstance(input_shape, dict) or (input_shape and isinstance(input_shape[0], Sequence))
+        nested = isinstance(input_shape, dict) or (input_shape and isinstance(input_shape[0], list | tuple))
         build(self, input_shape if nested else as_shape(input_shape))
         self.built = True
 

@@ -76,7 +76,7 @@ class Conv2D(Layer):
         self.groups = shapes.positive(self.label, "groups", groups)
         if self.filters % self.groups:
             raise ValueError(
-                f"{self.label}: {self.filters} filters cannot be split into {self.groups} groups"
+                f"{self.label}: {self.filters} filters do not split into {self.groups} equal groups"
             )
         self.activation = activations.get(activation)
         self.use_bias = use_bias

@@ -110,8 +110,9 @@ class Tree:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        for _, value in self.walk():
+            if isinstance(value, Parameter):
+                value.grad = None
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every weight by path: later training does not change it."""
@@ -141,7 +142,7 @@ class Tree:
             if value.shape != own[name].shape or value.dtype.kind not in "fiub"
         ]
         if wrong or (strict and (missing or unexpected)):
-            rows = {"missing": missing, "unexpected": unexpected, "of another shape": wrong}
+            rows = {"missing": missing, "unexpected": unexpected, "of another kind": wrong}
             raise ValueError(
                 f"{self.label}: the state does not fit, and nothing was loaded."
                 + "".join(f"\n  {kind}: {_shown(names)}" for kind, names in rows.items() if names)
