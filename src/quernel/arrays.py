@@ -66,6 +66,8 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
         array = data if type(data) is np.ndarray else np.asarray(data)
     else:
         array = _convert(data)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if dtype is not None:
         dtype = as_dtype(dtype)
         if array.dtype != dtype:
@@ -73,7 +75,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
             return array.astype(dtype)
         return array
     if array.dtype in _FLOATS or array.dtype.kind in "iub":
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        return array
     _check_kind(array, data)
     return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
 
