@@ -131,8 +131,9 @@ cdef void run_product(const void *args) noexcept nogil:
     if blocks < FEW_BLOCKS:
         g.col_block = max(<Py_ssize_t> 1, ceil_div(panels * blocks, FEW_BLOCKS)) * tile_cols
     total = blocks * ceil_div(p.N, g.col_block)
+    # Only for a transposed A (gradients of weights): rows of data must not depend on how many stand beside them.
     g.slices = 1
-    if total < FEW_BLOCKS and p.batch == 1 and p.K >= 2 * SLICE_MIN:
+    if p.a_k != 1 and total < FEW_BLOCKS and p.batch == 1 and p.K >= 2 * SLICE_MIN:
         g.slices = min(ceil_div(2 * FEW_BLOCKS, total), p.K // SLICE_MIN)
     g.k_slice = ceil_div(ceil_div(p.K, g.slices), GEMM_K_BLOCK) * GEMM_K_BLOCK if g.slices > 1 else p.K
     g.slices = max(<Py_ssize_t> 1, ceil_div(p.K, g.k_slice)) if g.k_slice else 1
