@@ -13,9 +13,8 @@ def test_every_name_is_applied_by_a_layer_as_by_itself(name, rng):
     x = rng.normal(size=(5, 4))
     expected = activations.get(name)(x).numpy()
     np.testing.assert_array_equal(layers.Activation(name, dtype="float64")(x).numpy(), expected)
-    fused = layers.Dense(
-        4, name, kernel_initializer=lambda shape, dtype: np.eye(4, dtype=dtype), dtype="float64"
-    )
+    identity = initializers.Constant(np.eye(4))
+    fused = layers.Dense(4, name, kernel_initializer=identity, dtype="float64")
     np.testing.assert_allclose(fused(x).numpy(), expected, rtol=1e-12)
 
 
