@@ -205,10 +205,12 @@ class Loss:
             return losses
         if not losses.size:
             raise ValueError(f"{self.name}: expected at least one sample, got an empty batch")
-        total = ops.sum(losses)
         if self.reduction == "sum":
-            return total
-        return ops.multiply(total, 1.0 / max(self.counted(y_true, losses), 1))
+            return ops.sum(losses)
+        counted = self.counted(y_true, losses)
+        return (
+            ops.mean(losses) if counted == losses.size else ops.multiply(ops.sum(losses), 1 / max(counted, 1))
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
