@@ -212,18 +212,17 @@ _CLASSES = (
 TABLE = {**naming.table_of(*_CLASSES), "acc": Accuracy, "mse": MeanSquaredError, "mae": MeanAbsoluteError}
 
 
-def get(spec: Any, loss: Any = None) -> Metric:
+def get(spec: Any, from_logits: bool = False) -> Metric:
     """The metric meant by a name, a `Metric`, or a function ``(y_true, y_pred) -> values``.
 
-    A name is kept as the metric's name (``"acc"`` is shown as ``acc``). If the loss expects logits, binary
-    accuracies asked for by name do too.
+    A name is kept as the metric's name (``"acc"`` is shown as ``acc``). `from_logits` says what the loss
+    expects, so that binary accuracies asked for by name use the right threshold.
     """
     metric: Any = naming.get_object("metric", spec, TABLE)
     if not isinstance(metric, Metric):
         return FunctionMetric(metric)
     if isinstance(spec, str):
         metric.name = naming.snake_case(spec)
-        from_logits = bool(getattr(loss, "from_logits", False))
         if isinstance(metric, Accuracy):
             metric.from_logits = from_logits
         elif isinstance(metric, BinaryAccuracy) and from_logits:
