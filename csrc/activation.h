@@ -29,27 +29,27 @@ struct bias_activation_args {
     ptrdiff_t rows;
 };
 
-#define ACTIVATION_KERNELS(K)                                                                                \
-    K(activation_forward_linear)                                                                             \
-    K(activation_forward_relu)                                                                               \
-    K(activation_forward_leaky_relu)                                                                         \
-    K(activation_forward_sigmoid)                                                                            \
-    K(activation_forward_tanh)                                                                               \
-    K(activation_forward_silu)                                                                               \
-    K(activation_forward_gelu)                                                                               \
-    K(activation_forward_gelu_tanh)                                                                          \
-    K(activation_forward_softplus)                                                                           \
-    K(activation_forward_elu)                                                                                \
-    K(activation_backward_linear)                                                                            \
-    K(activation_backward_relu)                                                                              \
-    K(activation_backward_leaky_relu)                                                                        \
-    K(activation_backward_sigmoid)                                                                           \
-    K(activation_backward_tanh)                                                                              \
-    K(activation_backward_silu)                                                                              \
-    K(activation_backward_gelu)                                                                              \
-    K(activation_backward_gelu_tanh)                                                                         \
-    K(activation_backward_softplus)                                                                          \
-    K(activation_backward_elu)                                                                               \
+#define ACTIVATION_KERNELS(K)                                                                                          \
+    K(activation_forward_linear)                                                                                       \
+    K(activation_forward_relu)                                                                                         \
+    K(activation_forward_leaky_relu)                                                                                   \
+    K(activation_forward_sigmoid)                                                                                      \
+    K(activation_forward_tanh)                                                                                         \
+    K(activation_forward_silu)                                                                                         \
+    K(activation_forward_gelu)                                                                                         \
+    K(activation_forward_gelu_tanh)                                                                                    \
+    K(activation_forward_softplus)                                                                                     \
+    K(activation_forward_elu)                                                                                          \
+    K(activation_backward_linear)                                                                                      \
+    K(activation_backward_relu)                                                                                        \
+    K(activation_backward_leaky_relu)                                                                                  \
+    K(activation_backward_sigmoid)                                                                                     \
+    K(activation_backward_tanh)                                                                                        \
+    K(activation_backward_silu)                                                                                        \
+    K(activation_backward_gelu)                                                                                        \
+    K(activation_backward_gelu_tanh)                                                                                   \
+    K(activation_backward_softplus)                                                                                    \
+    K(activation_backward_elu)                                                                                         \
     K(bias_activation_backward)
 
 #endif

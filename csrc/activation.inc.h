@@ -1,22 +1,22 @@
 /* activation.inc.h   See activation.h. The formulas are in activate.inc.h. */
-#define ACTIVATION(NAME, KIND)                                                                               \
-    static void FN(activation_forward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)   \
-    {                                                                                                        \
-        const struct activation_args *a = args;                                                              \
-        const REAL *x = a->saved, alpha = (REAL)a->alpha;                                                    \
-        REAL *y = a->out;                                                                                    \
-        for (ptrdiff_t i = lo; i < hi; i += VL)                                                              \
-            FN(store_upto)(y + i, FN(activate)(FN(load_upto)(x + i, hi - i, 1), KIND, alpha), hi - i);       \
-    }                                                                                                        \
-    static void FN(activation_backward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)  \
-    {                                                                                                        \
-        const struct activation_args *a = args;                                                              \
-        const REAL *dy = a->dy, *saved = a->saved, alpha = (REAL)a->alpha;                                   \
-        REAL *dx = a->out;                                                                                   \
-        for (ptrdiff_t i = lo; i < hi; i += VL) {                                                            \
-            const vec s = FN(load_upto)(saved + i, hi - i, 1), d = FN(load_upto)(dy + i, hi - i, 1);         \
-            FN(store_upto)(dx + i, FN(activate_backward)(d, s, KIND, alpha), hi - i);                        \
-        }                                                                                                    \
+#define ACTIVATION(NAME, KIND)                                                                                         \
+    static void FN(activation_forward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)             \
+    {                                                                                                                  \
+        const struct activation_args *a = args;                                                                        \
+        const REAL *x = a->saved, alpha = (REAL)a->alpha;                                                              \
+        REAL *y = a->out;                                                                                              \
+        for (ptrdiff_t i = lo; i < hi; i += VL)                                                                        \
+            FN(store_upto)(y + i, FN(activate)(FN(load_upto)(x + i, hi - i, 1), KIND, alpha), hi - i);                 \
+    }                                                                                                                  \
+    static void FN(activation_backward_##NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)            \
+    {                                                                                                                  \
+        const struct activation_args *a = args;                                                                        \
+        const REAL *dy = a->dy, *saved = a->saved, alpha = (REAL)a->alpha;                                             \
+        REAL *dx = a->out;                                                                                             \
+        for (ptrdiff_t i = lo; i < hi; i += VL) {                                                                      \
+            const vec s = FN(load_upto)(saved + i, hi - i, 1), d = FN(load_upto)(dy + i, hi - i, 1);                   \
+            FN(store_upto)(dx + i, FN(activate_backward)(d, s, KIND, alpha), hi - i);                                  \
+        }                                                                                                              \
     }
 
 ACTIVATION(linear, ACT_LINEAR)
@@ -33,8 +33,8 @@ ACTIVATION(elu, ACT_ELU)
 
 /* dz = dy f'(y) over rows [lo, hi) of C channels, and sum_c += dz. */
 QUERNEL_INLINE void FN(bias_activation_rows)(REAL *restrict dz_mc, double *restrict sum_c, const REAL *restrict dy_mc,
-                                             const REAL *restrict y_mc, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t C, int kind,
-                                             REAL alpha)
+                                             const REAL *restrict y_mc, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t C,
+                                             int kind, REAL alpha)
 {
     for (ptrdiff_t m = lo; m < hi; m += WIDE_STEPS) {
         const ptrdiff_t end = m + WIDE_STEPS < hi ? m + WIDE_STEPS : hi;
@@ -62,7 +62,7 @@ static void FN(bias_activation_backward)(const void *args, ptrdiff_t lo, ptrdiff
         const ptrdiff_t end = first + a->rows < a->M ? first + a->rows : a->M;
         double *sum = a->partial + unit * a->C;
         for (ptrdiff_t c = 0; c < a->C; c++) sum[c] = 0;
-#define ROWS(KIND)                                                                                           \
+#define ROWS(KIND)                                                                                                     \
     case KIND: FN(bias_activation_rows)(a->dz, sum, a->dy, a->y, first, end, a->C, KIND, alpha); break;
         switch (a->kind) {
             ROWS(ACT_LINEAR)

@@ -23,32 +23,32 @@ struct map_args {
     ptrdiff_t stride_bytes[MAP_OPERANDS][MAP_DIMS];
 };
 
-#define ELEMENTWISE_KERNELS(K)                                                                               \
-    K(unary_negative)                                                                                        \
-    K(unary_exp)                                                                                             \
-    K(unary_log)                                                                                             \
-    K(unary_log1p)                                                                                           \
-    K(unary_sqrt)                                                                                            \
-    K(unary_abs)                                                                                             \
-    K(unary_square)                                                                                          \
-    K(unary_reciprocal)                                                                                      \
-    K(unary_sign)                                                                                            \
-    K(unary_sin)                                                                                             \
-    K(unary_cos)                                                                                             \
-    K(clip)                                                                                                  \
-    K(binary_add)                                                                                            \
-    K(binary_subtract)                                                                                       \
-    K(binary_multiply)                                                                                       \
-    K(binary_divide)                                                                                         \
-    K(binary_power)                                                                                          \
-    K(binary_maximum)                                                                                        \
-    K(binary_minimum)                                                                                        \
-    K(compare_equal)                                                                                         \
-    K(compare_not_equal)                                                                                     \
-    K(compare_less)                                                                                          \
-    K(compare_less_equal)                                                                                    \
-    K(compare_greater)                                                                                       \
-    K(compare_greater_equal)                                                                                 \
+#define ELEMENTWISE_KERNELS(K)                                                                                         \
+    K(unary_negative)                                                                                                  \
+    K(unary_exp)                                                                                                       \
+    K(unary_log)                                                                                                       \
+    K(unary_log1p)                                                                                                     \
+    K(unary_sqrt)                                                                                                      \
+    K(unary_abs)                                                                                                       \
+    K(unary_square)                                                                                                    \
+    K(unary_reciprocal)                                                                                                \
+    K(unary_sign)                                                                                                      \
+    K(unary_sin)                                                                                                       \
+    K(unary_cos)                                                                                                       \
+    K(clip)                                                                                                            \
+    K(binary_add)                                                                                                      \
+    K(binary_subtract)                                                                                                 \
+    K(binary_multiply)                                                                                                 \
+    K(binary_divide)                                                                                                   \
+    K(binary_power)                                                                                                    \
+    K(binary_maximum)                                                                                                  \
+    K(binary_minimum)                                                                                                  \
+    K(compare_equal)                                                                                                   \
+    K(compare_not_equal)                                                                                               \
+    K(compare_less)                                                                                                    \
+    K(compare_less_equal)                                                                                              \
+    K(compare_greater)                                                                                                 \
+    K(compare_greater_equal)                                                                                           \
     K(where)
 
 #endif

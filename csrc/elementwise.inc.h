@@ -27,21 +27,12 @@ QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
 #undef LIBM
 
 /* nan on either side comes through. */
-QUERNEL_INLINE vec FN(maximum)(vec a, vec b)
-{
-    return FN(select)((a > b) | (a != a), a, b);
-}
+QUERNEL_INLINE vec FN(maximum)(vec a, vec b) { return FN(select)((a > b) | (a != a), a, b); }
 
-QUERNEL_INLINE vec FN(minimum)(vec a, vec b)
-{
-    return FN(select)((a < b) | (a != a), a, b);
-}
+QUERNEL_INLINE vec FN(minimum)(vec a, vec b) { return FN(select)((a < b) | (a != a), a, b); }
 
 /* 1, -1, or `a` itself: zeros and nan. */
-QUERNEL_INLINE vec FN(vsign)(vec a)
-{
-    return FN(select)(a > 0, FN(splat)(1), FN(select)(a < 0, FN(splat)(-1), a));
-}
+QUERNEL_INLINE vec FN(vsign)(vec a) { return FN(select)(a > 0, FN(splat)(1), FN(select)(a < 0, FN(splat)(-1), a)); }
 
 UNARY_KERNEL(unary_negative, -a)
 UNARY_KERNEL(unary_exp, FN(vexp)(a))
@@ -92,26 +83,26 @@ static void FN(binary_power)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void 
 }
 
 /* Comparisons and choice: plain loops over bytes and reals, which the compiler vectorises when strides are literal. */
-#define COMPARE_LOOP(STEP_A, STEP_B, OPERATOR)                                                               \
-    for (ptrdiff_t i = 0; i < n; i++)                                                                        \
+#define COMPARE_LOOP(STEP_A, STEP_B, OPERATOR)                                                                         \
+    for (ptrdiff_t i = 0; i < n; i++)                                                                                  \
         y[i] = *(const REAL *)(a + i * (ptrdiff_t)(STEP_A)) OPERATOR * (const REAL *)(b + i * (ptrdiff_t)(STEP_B));
 
-#define COMPARE_KERNEL(NAME, OPERATOR)                                                                       \
-    static void FN(NAME##_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)       \
-    {                                                                                                        \
-        unsigned char *restrict y = y_n;                                                                     \
-        const char *a = x[0], *b = x[1];                                                                     \
-        const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];  \
-        if (step_a == sizeof(REAL) && step_b == sizeof(REAL))                                                \
-            COMPARE_LOOP(sizeof(REAL), sizeof(REAL), OPERATOR)                                               \
-        else if (step_a == sizeof(REAL) && step_b == 0)                                                      \
-            COMPARE_LOOP(sizeof(REAL), 0, OPERATOR)                                                          \
-        else                                                                                                 \
-            COMPARE_LOOP(step_a, step_b, OPERATOR)                                                           \
-    }                                                                                                        \
-    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
-    {                                                                                                        \
-        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                                    \
+#define COMPARE_KERNEL(NAME, OPERATOR)                                                                                 \
+    static void FN(NAME##_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)                 \
+    {                                                                                                                  \
+        unsigned char *restrict y = y_n;                                                                               \
+        const char *a = x[0], *b = x[1];                                                                               \
+        const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];            \
+        if (step_a == sizeof(REAL) && step_b == sizeof(REAL))                                                          \
+            COMPARE_LOOP(sizeof(REAL), sizeof(REAL), OPERATOR)                                                         \
+        else if (step_a == sizeof(REAL) && step_b == 0)                                                                \
+            COMPARE_LOOP(sizeof(REAL), 0, OPERATOR)                                                                    \
+        else                                                                                                           \
+            COMPARE_LOOP(step_a, step_b, OPERATOR)                                                                     \
+    }                                                                                                                  \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                                  \
+    {                                                                                                                  \
+        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                                                 \
     }
 
 COMPARE_KERNEL(compare_equal, ==)

@@ -1,9 +1,9 @@
 /* indexing.h   Moving elements of 1, 2, 4 or 8 bytes, whatever they mean.
  *
- * move_<bytes>: y[i] = x[0][i] over struct map_args (elementwise.h) with any strides on both sides; a unit is one element.
- * fill_<bytes>: y[i] = the first bytes of p.
- * transpose_<bytes>: move for x contiguous along the last dimension but one, T, and y along the last, L; a unit is
- * TRANSPOSE_TILE indices of T. Tiles are read and written in whole cache lines and turned in between.
+ * move_<bytes>: y[i] = x[0][i] over struct map_args (elementwise.h) with any strides on both sides; a unit is one
+ * element. fill_<bytes>: y[i] = the first bytes of p. transpose_<bytes>: move for x contiguous along the last dimension
+ * but one, T, and y along the last, L; a unit is TRANSPOSE_TILE indices of T. Tiles are read and written in whole cache
+ * lines and turned in between.
  *
  * gather_<bytes>: x (O, A, J) -> y (O, n, J), y[o, i] = x[o, indices[i]]; J counts elements, a unit is one (o, i).
  *
@@ -42,24 +42,24 @@ struct scatter_args {
     ptrdiff_t blocks;
 };
 
-#define INDEXING_KERNELS(K)                                                                                  \
-    K(move_1)                                                                                                \
-    K(move_2)                                                                                                \
-    K(move_4)                                                                                                \
-    K(move_8)                                                                                                \
-    K(fill_1)                                                                                                \
-    K(fill_2)                                                                                                \
-    K(fill_4)                                                                                                \
-    K(fill_8)                                                                                                \
-    K(transpose_1)                                                                                           \
-    K(transpose_2)                                                                                           \
-    K(transpose_4)                                                                                           \
-    K(transpose_8)                                                                                           \
-    K(gather_1)                                                                                              \
-    K(gather_2)                                                                                              \
-    K(gather_4)                                                                                              \
-    K(gather_8)                                                                                              \
-    K(scatter_sort)                                                                                          \
+#define INDEXING_KERNELS(K)                                                                                            \
+    K(move_1)                                                                                                          \
+    K(move_2)                                                                                                          \
+    K(move_4)                                                                                                          \
+    K(move_8)                                                                                                          \
+    K(fill_1)                                                                                                          \
+    K(fill_2)                                                                                                          \
+    K(fill_4)                                                                                                          \
+    K(fill_8)                                                                                                          \
+    K(transpose_1)                                                                                                     \
+    K(transpose_2)                                                                                                     \
+    K(transpose_4)                                                                                                     \
+    K(transpose_8)                                                                                                     \
+    K(gather_1)                                                                                                        \
+    K(gather_2)                                                                                                        \
+    K(gather_4)                                                                                                        \
+    K(gather_8)                                                                                                        \
+    K(scatter_sort)                                                                                                    \
     K(scatter_add)
 
 #endif

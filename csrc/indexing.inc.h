@@ -68,30 +68,30 @@ QUERNEL_INLINE void FN(gather_units)(const struct gather_args *a, ptrdiff_t lo, 
     }
 }
 
-#define MOVING_KERNELS(BYTES)                                                                                \
-    static void FN(move_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)   \
-    {                                                                                                        \
-        FN(move_row)(m, y, x[0], n, BYTES);                                                                  \
-    }                                                                                                        \
-    static void FN(move_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                \
-    {                                                                                                        \
-        FN(map_walk)(args, lo, hi, 1, FN(move_row_##BYTES));                                                 \
-    }                                                                                                        \
-    static void FN(fill_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)   \
-    {                                                                                                        \
-        FN(move_elements)(y, m->y_stride_bytes[m->dims - 1], (const char *)&m->p, 0, n, BYTES);              \
-    }                                                                                                        \
-    static void FN(fill_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                \
-    {                                                                                                        \
-        FN(map_walk)(args, lo, hi, 0, FN(fill_row_##BYTES));                                                 \
-    }                                                                                                        \
-    static void FN(transpose_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)           \
-    {                                                                                                        \
-        FN(transpose_units)(args, lo, hi, BYTES);                                                            \
-    }                                                                                                        \
-    static void FN(gather_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)              \
-    {                                                                                                        \
-        FN(gather_units)(args, lo, hi, BYTES);                                                               \
+#define MOVING_KERNELS(BYTES)                                                                                          \
+    static void FN(move_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)             \
+    {                                                                                                                  \
+        FN(move_row)(m, y, x[0], n, BYTES);                                                                            \
+    }                                                                                                                  \
+    static void FN(move_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                          \
+    {                                                                                                                  \
+        FN(map_walk)(args, lo, hi, 1, FN(move_row_##BYTES));                                                           \
+    }                                                                                                                  \
+    static void FN(fill_row_##BYTES)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)             \
+    {                                                                                                                  \
+        FN(move_elements)(y, m->y_stride_bytes[m->dims - 1], (const char *)&m->p, 0, n, BYTES);                        \
+    }                                                                                                                  \
+    static void FN(fill_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                          \
+    {                                                                                                                  \
+        FN(map_walk)(args, lo, hi, 0, FN(fill_row_##BYTES));                                                           \
+    }                                                                                                                  \
+    static void FN(transpose_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                     \
+    {                                                                                                                  \
+        FN(transpose_units)(args, lo, hi, BYTES);                                                                      \
+    }                                                                                                                  \
+    static void FN(gather_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
+    {                                                                                                                  \
+        FN(gather_units)(args, lo, hi, BYTES);                                                                         \
     }
 
 MOVING_KERNELS(1)

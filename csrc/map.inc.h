@@ -10,7 +10,7 @@ typedef vec FN(map_binary)(vec a, vec b);
 
 /* Elements [lo, hi) of y in row-major order, cut at the ends of rows. */
 QUERNEL_INLINE void FN(map_walk)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t operands,
-                                 FN(map_row) *row)
+                                 FN(map_row) * row)
 {
     const ptrdiff_t last = m->dims - 1;
     ptrdiff_t index[MAP_DIMS], rest = lo;
@@ -56,7 +56,7 @@ QUERNEL_INLINE vec FN(map_lanes)(const char *x, ptrdiff_t stride_bytes, ptrdiff_
 }
 
 QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
-                                      FN(map_unary) *f)
+                                      FN(map_unary) * f)
 {
     REAL *y = y_n;
     const REAL p = (REAL)m->p, q = (REAL)m->q;
@@ -67,7 +67,7 @@ QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const
 
 /* Operands one after another, or one value against a row; other strides are fetched lane by lane. */
 QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
-                                       FN(map_binary) *f)
+                                       FN(map_binary) * f)
 {
     REAL *y = y_n;
     const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
@@ -75,8 +75,7 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
     ptrdiff_t i = 0;
     if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
         for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i)));
-        if (i < n)
-            FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1)), n - i);
+        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1)), n - i);
     } else if (step_a == sizeof(REAL) && step_b == 0) {
         const vec value = FN(splat)(*b);
         for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), value));
@@ -87,37 +86,32 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
         if (i < n) FN(store_part)(y + i, f(value, FN(load_part)(b + i, n - i, 1)), n - i);
     } else {
         for (; i < n; i += VL)
-            FN(store_upto)
-            (y + i, f(FN(map_lanes)(x[0] + i * step_a, step_a, n - i), FN(map_lanes)(x[1] + i * step_b, step_b, n - i)),
-             n - i);
+            FN(store_upto)(
+                y + i,
+                f(FN(map_lanes)(x[0] + i * step_a, step_a, n - i), FN(map_lanes)(x[1] + i * step_b, step_b, n - i)),
+                n - i);
     }
 }
 
 /* A kernel NAME from an expression in a, p and q, or in a and b. */
-#define UNARY_KERNEL(NAME, EXPRESSION)                                                                       \
-    QUERNEL_INLINE vec FN(NAME##_of)(vec a, REAL p, REAL q)                                                  \
-    {                                                                                                        \
-        return EXPRESSION;                                                                                   \
-    }                                                                                                        \
-    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
-    {                                                                                                        \
-        FN(map_row_unary)(m, y, x, n, FN(NAME##_of));                                                        \
-    }                                                                                                        \
-    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
-    {                                                                                                        \
-        FN(map_walk)(args, lo, hi, 1, FN(NAME##_row));                                         \
+#define UNARY_KERNEL(NAME, EXPRESSION)                                                                                 \
+    QUERNEL_INLINE vec FN(NAME##_of)(vec a, REAL p, REAL q) { return EXPRESSION; }                                     \
+    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)                   \
+    {                                                                                                                  \
+        FN(map_row_unary)(m, y, x, n, FN(NAME##_of));                                                                  \
+    }                                                                                                                  \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                                  \
+    {                                                                                                                  \
+        FN(map_walk)(args, lo, hi, 1, FN(NAME##_row));                                                                 \
     }
 
-#define BINARY_KERNEL(NAME, EXPRESSION)                                                                      \
-    QUERNEL_INLINE vec FN(NAME##_of)(vec a, vec b)                                                           \
-    {                                                                                                        \
-        return EXPRESSION;                                                                                   \
-    }                                                                                                        \
-    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)         \
-    {                                                                                                        \
-        FN(map_row_binary)(m, y, x, n, FN(NAME##_of));                                                       \
-    }                                                                                                        \
-    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
-    {                                                                                                        \
-        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                         \
+#define BINARY_KERNEL(NAME, EXPRESSION)                                                                                \
+    QUERNEL_INLINE vec FN(NAME##_of)(vec a, vec b) { return EXPRESSION; }                                              \
+    static void FN(NAME##_row)(const struct map_args *m, void *y, const char *const *x, ptrdiff_t n)                   \
+    {                                                                                                                  \
+        FN(map_row_binary)(m, y, x, n, FN(NAME##_of));                                                                 \
+    }                                                                                                                  \
+    static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                                  \
+    {                                                                                                                  \
+        FN(map_walk)(args, lo, hi, 2, FN(NAME##_row));                                                                 \
     }

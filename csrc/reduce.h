@@ -41,13 +41,13 @@ struct arg_args {
 
 enum { ARG_WIDTH = 256 }; /* inner indices in a unit of argmax: their best values stay in 1-2 kB of stack */
 
-#define REDUCE_KERNELS(K)                                                                                    \
-    K(reduce_sum)                                                                                            \
-    K(reduce_deviation)                                                                                      \
-    K(reduce_max)                                                                                            \
-    K(reduce_min)                                                                                            \
-    K(reduce_finish)                                                                                         \
-    K(argmax)                                                                                                \
+#define REDUCE_KERNELS(K)                                                                                              \
+    K(reduce_sum)                                                                                                      \
+    K(reduce_deviation)                                                                                                \
+    K(reduce_max)                                                                                                      \
+    K(reduce_min)                                                                                                      \
+    K(reduce_finish)                                                                                                   \
+    K(argmax)                                                                                                          \
     K(argmin)
 
 #endif

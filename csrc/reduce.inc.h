@@ -135,8 +135,7 @@ static void FN(reduce_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void
         const ptrdiff_t o = output / a->J, i = output % a->J;
         const double *p = a->partial + o * a->chunks * a->J + i;
         double joined = p[0];
-        for (ptrdiff_t chunk = 1; chunk < a->chunks; chunk++)
-            joined = FN(join)((int)a->joins, joined, p[chunk * a->J]);
+        for (ptrdiff_t chunk = 1; chunk < a->chunks; chunk++) joined = FN(join)((int)a->joins, joined, p[chunk * a->J]);
         y[output] = (REAL)(a->scale * joined);
     }
 }

@@ -42,8 +42,8 @@ cdef extern from "kernels.h":
         K_compare_greater_equal
         K_where
 
-# Elements worth about 30 microseconds of one core: arithmetic at the speed of memory, functions in vector code at half a
-# nanosecond, functions of the C library at five to ten.
+# Elements worth about 30 microseconds of one core: arithmetic at the speed of memory, functions in vector code at half
+# a nanosecond, functions of the C library at five to ten.
 cdef enum:
     GRAIN_ARITHMETIC = 1 << 16
     GRAIN_VECTOR = 1 << 15

@@ -92,7 +92,7 @@ cdef bint bring_across(map_args *m, Py_ssize_t item) noexcept:
 cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
     """y[...] = x[...] over l (which it reorders); False if l has too many dimensions."""
     cdef map_args m
-    cdef Py_ssize_t total = 1, item = 1 << log2_item, blocks
+    cdef Py_ssize_t total = 1, item = 1 << log2_item, blocks, units
     cdef int d
     for d in range(l.ndim):
         total *= l.shape[d]
@@ -103,7 +103,8 @@ cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
     m.x[0] = x
     if total and bring_across(&m, item):
         blocks = (m.shape[m.dims - 2] + TRANSPOSE_TILE - 1) // TRANSPOSE_TILE
-        parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), total // (m.shape[m.dims - 2] * m.shape[m.dims - 1]) * blocks,
+        units = total // (m.shape[m.dims - 2] * m.shape[m.dims - 1]) * blocks
+        parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), units,
                  1 + GRAIN_TRANSPOSE // (TRANSPOSE_TILE * m.shape[m.dims - 1]), 0)
     else:
         parallel(K_move_1 + log2_item, F32, &m, sizeof(m), total, GRAIN_MOVE, 0)
@@ -227,7 +228,7 @@ def pad(x, widths, value):
             l.shape[d] = n
         lay_out(&l, y, x_, x_)
         done = done and move(&l, at, cnp.PyArray_DATA(x_), log2_item)
-    return y if done else np.pad(x_, widths, constant_values=value)
+    return y if done else np.ascontiguousarray(np.pad(x_, widths, constant_values=value))
 
 
 def gather(x, indices, axis=0):
@@ -264,7 +265,8 @@ cdef void run_scatter_add(const void *args) noexcept nogil:
     cdef const scatter_run *r = <const scatter_run *> args
     cdef Py_ssize_t unit_work = (1 + r.a.n // max(r.a.A, <Py_ssize_t> 1)) * min(r.a.J, <Py_ssize_t> SCATTER_WIDTH)
     for_range(kernel_of(K_scatter_sort, r.real), &r.a, 1, 1, 0)
-    for_range(kernel_of(K_scatter_add, r.real), &r.a, r.outer * r.a.A * r.a.blocks, 1 + GRAIN_MOVE // (1 + unit_work), 0)
+    for_range(kernel_of(K_scatter_add, r.real), &r.a, r.outer * r.a.A * r.a.blocks,
+              1 + GRAIN_MOVE // (1 + unit_work), 0)
 
 
 def scatter_add(dy, indices, length, axis=0):

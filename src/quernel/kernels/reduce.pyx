@@ -182,7 +182,8 @@ cdef cnp.ndarray arg_extreme(int kernel, object x, int axis):
     a.blocks = (a.J + ARG_WIDTH - 1) // ARG_WIDTH
     a.y = <int64_t *> cnp.PyArray_DATA(y)
     a.x = cnp.PyArray_DATA(x_)
-    parallel(kernel, real_of(x_), &a, sizeof(a), outer * a.blocks, 1 + UNIT // (a.R * min(a.J, <Py_ssize_t> ARG_WIDTH) + 1), 0)
+    parallel(kernel, real_of(x_), &a, sizeof(a), outer * a.blocks,
+             1 + UNIT // (1 + a.R * min(a.J, <Py_ssize_t> ARG_WIDTH)), 0)
     return y
 
 

@@ -98,9 +98,7 @@ def activation_backward(dy: Array, saved: Array, activation: str, alpha: float =
         return np.asarray(dy * _derivative(saved, activation, alpha), dtype=dy.dtype, order="C")
 
 
-def bias_activation_backward(
-    dy: Array, y: Array, activation: str, alpha: float = 0.0
-) -> tuple[Array, Array]:
+def bias_activation_backward(dy: Array, y: Array, activation: str, alpha: float = 0.0) -> tuple[Array, Array]:
     """Through y = f(z + bias): dz = dy f'(y), and dbias (C,), the sum of dz over all axes but the last."""
     dz = activation_backward(dy, y, activation, alpha)
     return dz, np.asarray(dz.sum(axis=tuple(range(dz.ndim - 1)), dtype=np.float64), dtype=dz.dtype)

@@ -1,0 +1,121 @@
+"""Elementwise kernels where they are special: strides, nan, exponents, aliasing, wrong types."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from quernel.kernels.threads import get_num_threads, set_num_threads
+
+from quernel import kernels, reference
+
+REALS = [np.float32, np.float64]
+
+
+def same(got, expected):
+    assert got.dtype == expected.dtype
+    assert got.flags.c_contiguous
+    np.testing.assert_array_equal(got, expected, strict=True)
+
+
+def views(x):
+    """One array seen through strides that are positive, negative, zero, long and swapped."""
+    yield x
+    yield x[::-1]
+    yield x[:, ::-1]
+    yield np.repeat(x, 3, axis=1)[:, ::3]
+    yield np.ascontiguousarray(x.T).T
+    yield np.broadcast_to(x[:1], x.shape)
+    yield np.broadcast_to(x[:, :1], x.shape)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("shape", [(3, 5), (17, 33), (70, 129)])
+def test_any_strides(rng, real, shape):
+    a, b = rng.standard_normal((2, *shape)).astype(real)
+    for left in views(a):
+        same(kernels.unary("negative", left), -left)
+        for right in views(b):
+            same(kernels.binary("subtract", left, right), left - right)
+            same(kernels.compare("less", left, right), left < right)
+            same(kernels.where(right > 0, left, right), np.where(right > 0, left, right))
+
+
+def test_more_dimensions_than_can_be_walked(rng):
+    a = rng.standard_normal((2,) * 12).astype(np.float32).transpose(range(11, -1, -1))
+    b = rng.standard_normal((2, 1) * 6).astype(np.float32)
+    same(kernels.binary("add", a, b), np.ascontiguousarray(a + b))
+    same(kernels.unary("abs", a), np.ascontiguousarray(np.abs(a)))
+
+
+def test_misaligned_and_swapped_input(rng):
+    x = rng.standard_normal(37).astype(np.float32)
+    bytes_ = np.zeros(x.nbytes + 1, np.uint8)
+    bytes_[1:] = x.view(np.uint8)
+    same(kernels.binary("add", bytes_[1:].view(np.float32), x), x + x)
+    same(kernels.unary("negative", x.astype(">f4")), -x)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_extremes_hand_nan_on(real):
+    a = np.array([np.nan, 1, np.nan, -np.inf, 2], real)
+    b = np.array([1, np.nan, np.nan, np.nan, -2], real)
+    same(kernels.binary("maximum", a, b), np.array([np.nan] * 4 + [2], real))
+    same(kernels.binary("minimum", a, b), np.array([np.nan] * 4 + [-2], real))
+    same(kernels.clip(a, -1, 1.5), np.array([np.nan, 1, np.nan, -1, 1.5], real))
+    same(kernels.unary("sign", a), np.array([np.nan, 1, np.nan, -1, 1], real))
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("exponent", [2.0, 3.0, 0.5, -1.0])
+def test_common_exponents_are_exact(rng, real, exponent):
+    x = np.abs(rng.standard_normal(1001)).astype(real)
+    exact = {2.0: x * x, 3.0: x * x * x, 0.5: np.sqrt(x), -1.0: 1 / x}[exponent]
+    same(kernels.binary("power", x, np.array(exponent, real)), exact)
+    same(kernels.binary("power", x, np.full((1,), exponent, real)), exact)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_same_bits_for_any_number_of_threads(rng, real):
+    x = rng.standard_normal((301, 777)).astype(real)
+    before, results = get_num_threads(), []
+    for threads in (1, 2, 3):
+        set_num_threads(threads)
+        results.append(
+            [kernels.unary(op, x).tobytes() for op in ("exp", "sin", "log1p")]
+            + [kernels.binary(op, x.T, x.T[:1]).tobytes() for op in ("divide", "power")]
+        )
+    set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+def test_accumulate_into_anything_writable(rng):
+    x = rng.standard_normal((6, 9)).astype(np.float32)
+    for target in (x.copy(), x.copy().T.copy().T, np.repeat(x, 2, axis=0)[::2]):
+        assert kernels.accumulate(target, x) is None
+        same(kernels.copy(target), x + x)
+    reversed_onto_itself = x.copy()
+    kernels.accumulate(reversed_onto_itself, reversed_onto_itself[::-1])
+    same(reversed_onto_itself, x + x[::-1])
+
+
+def test_refusals():
+    x = np.ones(3, np.float32)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="writable"):
+        kernels.accumulate(frozen, x)
+    with pytest.raises(TypeError, match="one type, got float32 and float64"):
+        kernels.binary("add", x, np.ones(3))
+    with pytest.raises(TypeError, match="float32 or float64"):
+        kernels.unary("abs", np.arange(3))
+    with pytest.raises(TypeError, match="boolean condition"):
+        kernels.where(x, x, x)
+    with pytest.raises(ValueError, match="broadcast"):
+        kernels.binary("add", x, np.ones(4, np.float32))
+
+
+def test_both_backends_agree_on_scalars():
+    for value in (0.0, -1.5, np.inf):
+        x = np.array(value, np.float64)
+        for op in ("negative", "abs", "square", "sign"):
+            same(kernels.unary(op, x), reference.unary(op, x))
