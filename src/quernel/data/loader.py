@@ -37,8 +37,9 @@ class TensorDataset:
     Examples
     --------
     >>> dataset = TensorDataset([[0.0], [1.0], [2.0]], [10, 11, 12])
-    >>> len(dataset), dataset[1]
-    (3, (array([1.]), np.int64(11)))
+    >>> row, label = dataset[1]
+    >>> len(dataset), row.tolist(), int(label)
+    (3, [1.0], 11)
     """
 
     def __init__(self, *arrays: Any) -> None:

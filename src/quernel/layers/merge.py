@@ -31,8 +31,8 @@ class Add(_Merge):
     --------
     >>> import numpy as np
     >>> from quernel import layers
-    >>> layers.Add()([np.ones((2, 3)), np.ones((2, 3))]).numpy().sum()
-    np.float32(12.0)
+    >>> layers.Add()([np.ones((2, 3)), np.ones((2, 3))]).tolist()
+    [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
 
     def call(self, xs: list[Tensor]) -> Tensor:
