@@ -9,10 +9,10 @@ struct lstm_forward_args {
     void *h_seq, *c_seq;    /* (N, T, U) states after each step */
     void *h, *c;            /* (N, U) in: first state, out: last */
     void *gates;            /* (N, T, Z) in: x·kernel + bias, out: activated */
-    const void *recurrent;  /* (U, Z) packed in panels */
+    const void *recurrent;  /* (U, Z), packed in panels or as it stands (then Z is a multiple of a tile's width) */
     const int64_t *lengths; /* (N,) or NULL */
     ptrdiff_t T, U;
-    int reverse;
+    int packed, reverse;
 };
 
 struct lstm_backward_args {

@@ -1,13 +1,13 @@
 /* recurrent.inc.h   LSTM, forward and backward over ranges of rows (letters and structs: recurrent.h). */
 
-/* C (rows, cols) = or += A (rows, K) times packed panels of B (K, cols). */
-QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *packed,
+/* C (rows, cols) = or += A (rows, K) times B (K, cols), which is packed in panels or as it stands. */
+QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *b, int packed,
                                      ptrdiff_t rows, ptrdiff_t K, ptrdiff_t cols, int add)
 {
-    struct tile_args t = {.a = a, .a_i = a_i, .a_k = 1, .b_k = TILE_COLS, .c_i = c_i, .R = 1, .K = K, .add = add};
-    t.rows = rows;
+    struct tile_args t = {.a = a, .a_i = a_i, .a_k = 1, .c_i = c_i, .rows = rows, .R = 1, .K = K, .add = add};
+    t.b_k = packed ? TILE_COLS : cols;
     for (ptrdiff_t j = 0; j < cols; j += TILE_COLS) {
-        t.b = packed + j * K;
+        t.b = packed ? b + j * K : b + j;
         t.c = c + j;
         t.cols = cols - j < TILE_COLS ? cols - j : TILE_COLS;
         FN(tile_rows)(&t);
@@ -74,7 +74,7 @@ static void FN(lstm_forward_block)(const struct lstm_forward_args *a, ptrdiff_t 
         memcpy(h_block + (n - lo) * h_skewed, (REAL *)a->h + n * U, (size_t)U * sizeof(REAL));
     for (ptrdiff_t step = 0; step < T; step++) {
         const ptrdiff_t t = a->reverse ? T - 1 - step : step;
-        FN(lstm_product)(hr_block, z_skewed, h_block, h_skewed, a->recurrent, hi - lo, U, Z, 0);
+        FN(lstm_product)(hr_block, z_skewed, h_block, h_skewed, a->recurrent, a->packed, hi - lo, U, Z, 0);
         for (ptrdiff_t n = lo; n < hi; n++) {
             const REAL *hr = hr_block + (n - lo) * z_skewed;
             REAL *h = h_block + (n - lo) * h_skewed, *c = c_nu + n * U, *gates = gates_ntz + (n * T + t) * Z;
@@ -126,7 +126,7 @@ static void FN(lstm_backward_block)(const struct lstm_backward_args *a, ptrdiff_
             }
             memcpy(dz_ntz + nt * Z, dz, (size_t)Z * sizeof(REAL));
         }
-        FN(lstm_product)(dh_nu + lo * U, U, scratch, z_skewed, a->recurrent_transposed, hi - lo, Z, U, 1);
+        FN(lstm_product)(dh_nu + lo * U, U, scratch, z_skewed, a->recurrent_transposed, 1, hi - lo, Z, U, 1);
     }
 }
 

@@ -36,7 +36,7 @@ cdef extern from "kernels.h":
         const void *recurrent
         const int64_t *lengths
         Py_ssize_t T, U
-        int reverse
+        int packed, reverse
     ctypedef struct lstm_backward_args "struct lstm_backward_args":
         void *dz
         void *xh
@@ -66,6 +66,10 @@ cdef extern from "kernels.h":
 cdef enum:
     GRAIN_WORK = 1 << 20
     GRAIN_COPY = 1 << 16
+
+# Up to this many tiles' height of rows times steps the recurrent weights are read too few times to be worth packing.
+cdef enum:
+    FEW_ROWS = 2
 
 cdef struct forward_run:
     lstm_forward_args rows
@@ -154,17 +158,21 @@ cdef void run_forward(const void *args) noexcept nogil:
     cdef lstm_forward_args rows = f.rows
     cdef Py_ssize_t T = rows.T, U = rows.U
     cdef size_t size = 8 if f.real else 4
-    cdef void *recurrent = packed(f.recurrent, 4 * U, 1, U, 4 * U, f.real)
-    if recurrent == NULL:
-        return
+    cdef void *panels = NULL
+    rows.packed = f.N * T > FEW_ROWS * table.tile_rows[f.real] or 4 * U % table.tile_cols[f.real] != 0
+    rows.recurrent = f.recurrent
+    if rows.packed:
+        rows.recurrent = panels = packed(f.recurrent, 4 * U, 1, U, 4 * U, f.real)
+        if panels == NULL:
+            return
     memcpy(rows.h, f.h0, <size_t> (f.N * U) * size)
     memcpy(rows.c, f.c0, <size_t> (f.N * U) * size)
     cdef product p = plain_product(rows.gates, f.x, f.kernel, f.N * T, 4 * U, f.C, f.real)
     p.bias = f.bias
     run_product(&p)
-    rows.recurrent = recurrent
     for_range(kernel_of(K_lstm_forward, f.real), &rows, f.N, rows_per_range(f.N, T, U), LSTM_SCRATCH(U) * size)
-    pool_give(recurrent)
+    if panels != NULL:
+        pool_give(panels)
 
 
 cdef void run_backward(const void *args) noexcept nogil:
@@ -231,7 +239,6 @@ def lstm_forward(x, kernel, recurrent_kernel, bias, h0, c0, lengths, reverse):
     f.rows.h = cnp.PyArray_DATA(h)
     f.rows.c = cnp.PyArray_DATA(c)
     f.rows.gates = cnp.PyArray_DATA(gates)
-    f.rows.recurrent = NULL
     f.rows.lengths = NULL
     if lengths is not None:
         lengths_ = np.ascontiguousarray(lengths, np.int64)
