@@ -30,6 +30,7 @@ from quernel.tensor import Tensor, wrap
 __all__ = ["Node", "is_grad_enabled", "mark_changed", "no_grad", "run_backward"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_new = Tensor.__new__
 _clock = count(1)  # numbers nodes (and changes of leaves) in the order they happen
 
 
@@ -130,12 +131,17 @@ class Node:
             return ctx._outputs(y, recorded)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        out = wrap(y)
+        out = _new(Tensor)  # as `wrap`, without its call
+        out.data = y
+        out.grad = None
+        out._changed = 0
+        out._requires_grad = recorded
         if recorded:
             ctx._order = next(_clock)
             ctx.dout = ctx._retained = None
-            out._requires_grad = True
             out._node = ctx
+        else:
+            out._node = None
         return out
 
     def _outputs(self, arrays: tuple[np.ndarray, ...], recorded: bool) -> tuple[Tensor, ...]:

@@ -158,7 +158,7 @@ class Tensor:
                     f"backward: expected a gradient of this tensor's shape {self.shape}, got {dout.shape}"
                 )
         elif self.data.size == 1:
-            dout = np.ones(self.shape, self.data.dtype)
+            dout = np.array(1, self.data.dtype).reshape(self.shape)
         else:
             raise ValueError(
                 f"backward: expected a tensor with one element (a loss), got shape {self.shape}. Reduce it "

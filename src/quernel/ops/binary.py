@@ -37,32 +37,23 @@ __all__ = [
 
 
 def operands(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one type, float if one of them is."""
+    """Both as tensors: of one float type, or both of integers or booleans."""
     if isinstance(a, Tensor):
-        if isinstance(b, Tensor):
-            if a.data.dtype is b.data.dtype:
-                return a, b
-            return _promoted(a, b)
-        return a, _beside(a, b)
-    if isinstance(b, Tensor):
-        return _beside(b, a), b
-    return _promoted(as_tensor(a), as_tensor(b))
+        if not isinstance(b, Tensor):
+            b = _beside(a.data.dtype, b)
+    elif isinstance(b, Tensor):
+        a = _beside(b.data.dtype, a)
+    else:
+        a, b = as_tensor(a), as_tensor(b)
+    return (a, b) if a.data.dtype is b.data.dtype else _promoted(a, b)
 
 
-def _beside(t: Tensor, other: Any) -> Tensor:
+def _beside(dtype: np.dtype[Any], other: Any) -> Tensor:
     """A plain value that meets a tensor takes the tensor's type, unless that would cut off its fraction."""
-    if t.data.dtype.kind == "f":
-        if type(other) is float or type(other) is int:
-            return wrap(np.array(other, t.data.dtype))
-        return wrap(as_array(other, t.data.dtype))
-    array = as_array(other)
-    if array.dtype.kind == "f":
-        return wrap(array)
-    return (
-        wrap(np.array(other, t.data.dtype))
-        if type(other) is int and t.data.dtype.kind != "b"
-        else wrap(array)
-    )
+    if dtype.kind == "f":
+        plain = type(other) is float or type(other) is int
+        return wrap(np.array(other, dtype) if plain else as_array(other, dtype))
+    return wrap(np.array(other, dtype) if type(other) is int and dtype.kind != "b" else as_array(other))
 
 
 def _promoted(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,26 +161,33 @@ class Power(Node):
         return da, db
 
 
-class Extremum(Node):
-    """maximum or minimum; equals share the gradient."""
+class Maximum(Node):
+    """Equals share the gradient."""
 
     __slots__ = ()
+    op = "maximum"
+    wins = "greater"
 
     @staticmethod
-    def forward(ctx: Extremum, a: np.ndarray, b: np.ndarray, op: str) -> np.ndarray:
-        ctx.saved = a, b, op
-        return B.binary(op, a, b)
+    def forward(ctx: Maximum, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        ctx.saved = a, b
+        return B.binary(ctx.op, a, b)
 
     @staticmethod
-    def backward(ctx: Extremum, dy: np.ndarray) -> tuple[Any, Any]:
-        a, b, op = ctx.saved
+    def backward(ctx: Maximum, dy: np.ndarray) -> tuple[Any, Any]:
+        a, b = ctx.saved
         need_a, need_b = ctx.needs
-        wins = "greater" if op == "maximum" else "less"
         half = B.where(B.compare("equal", a, b), B.binary("multiply", dy, scalar(0.5, dy)), scalar(0, dy))
         return (
-            sum_to(B.where(B.compare(wins, a, b), dy, half), a.shape) if need_a else None,
-            sum_to(B.where(B.compare(wins, b, a), dy, half), b.shape) if need_b else None,
+            sum_to(B.where(B.compare(ctx.wins, a, b), dy, half), a.shape) if need_a else None,
+            sum_to(B.where(B.compare(ctx.wins, b, a), dy, half), b.shape) if need_b else None,
         )
+
+
+class Minimum(Maximum):
+    __slots__ = ()
+    op = "minimum"
+    wins = "less"
 
 
 def add(a: Any, b: Any) -> Tensor:
@@ -229,31 +227,30 @@ def power(a: Any, b: Any) -> Tensor:
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b, nan if one is; where they are equal each gets half of the gradient."""
-    return _binary(Extremum, np.maximum, a, b, op="maximum")
+    return _binary(Maximum, np.maximum, a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b, nan if one is; where they are equal each gets half of the gradient."""
-    return _binary(Extremum, np.minimum, a, b, op="minimum")
+    return _binary(Minimum, np.minimum, a, b)
 
 
-def _binary(node: type[Node], ufunc: Callable[..., Any], a: Any, b: Any, **static: Any) -> Tensor:
-    a, b = operands(a, b)
+def _binary(node: type[Node], ufunc: Callable[..., Any], a: Any, b: Any) -> Tensor:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.data.dtype is b.data.dtype):
+        a, b = operands(a, b)
     x, y = a.data, b.data
     if x.shape != y.shape and x.ndim and y.ndim:
         broadcast(ufunc.__name__, x.shape, y.shape)
-    if x.dtype.kind != "f" or y.dtype.kind != "f":
-        if x.dtype.kind != "f" and y.dtype.kind != "f":
-            return by_numpy(ufunc, a, b)
-        a, b = _promoted(a, b)
-    return node.apply(a, b, **static)
+    if x.dtype.kind != "f":  # then neither is
+        return by_numpy(ufunc, a, b)
+    return node.apply(a, b)
 
 
 def _compare(op: str, a: Any, b: Any) -> Tensor:
     a, b = operands(a, b)
     if a.data.shape != b.data.shape and a.data.ndim and b.data.ndim:
         broadcast(op, a.data.shape, b.data.shape)
-    if a.data.dtype.kind != "f" or a.data.dtype != b.data.dtype:
+    if a.data.dtype.kind != "f":
         return by_numpy(getattr(np, op), a, b)
     return wrap(B.compare(op, a.data, b.data))
 
@@ -328,7 +325,6 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         )
     a, b = operands(a, b)
     broadcast("where", chosen.shape, a.shape, b.shape)
-    if a.data.dtype.kind != "f" and b.data.dtype.kind != "f":
+    if a.data.dtype.kind != "f":
         return wrap(np.asarray(np.where(chosen, a.data, b.data)))
-    a, b = _promoted(a, b)
     return Where.apply(chosen, a, b)

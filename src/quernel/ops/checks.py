@@ -56,7 +56,7 @@ def integers(x: Any, where: str, what: str) -> np.ndarray:
     ------
     TypeError : if it holds floats or booleans.
     """
-    array = as_array(x)
+    array = x.data if isinstance(x, Tensor) else as_array(x)
     if array.dtype.kind not in "iu":
         if array.size == 0 and not isinstance(x, Tensor | np.ndarray):
             return array.astype(np.int64)
@@ -72,7 +72,7 @@ def below(indices: np.ndarray, limit: int) -> bool:
     if not indices.size:
         return True
     # Seen as unsigned, negative numbers are huge: one pass instead of two.
-    return int(np.ascontiguousarray(indices).view(np.uint64).max()) < limit
+    return int(np.maximum.reduce(indices.view(np.uint64), None)) < limit
 
 
 def axis_of(axis: Any, ndim: int, where: str) -> int:

@@ -17,8 +17,14 @@ __all__ = ["argmax", "argmin", "max", "mean", "min", "sum", "var"]
 
 def _spread(dy: np.ndarray, shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
     """The gradient of a sum: `dy` seen in the shape of the input, without a copy."""
-    kept = tuple([1 if i in axes else n for i, n in enumerate(shape)])
-    return np.broadcast_to(dy.reshape(kept), shape)
+    kept = dy.reshape([1 if i in axes else n for i, n in enumerate(shape)])
+    if not kept.flags.c_contiguous:
+        return np.broadcast_to(kept, shape)
+    # What np.broadcast_to does, in a fifth of its time.
+    strides = [0 if i in axes else s for i, s in enumerate(kept.strides)]
+    view = np.ndarray(shape, kept.dtype, kept, 0, strides)
+    view.flags.writeable = False
+    return view
 
 
 class Sum(Node):

@@ -149,7 +149,7 @@ def softmax_cross_entropy(
             )
     if isinstance(target, Tensor) and target._requires_grad:
         raise ValueError(f"{where}: targets have no gradient here; pass target.detach()")
-    given = as_array(target)
+    given = target.data if isinstance(target, Tensor) else as_array(target)
     if given.shape == shape:
         soft = as_array(as_tensor(given), logits.data.dtype)
         if ignore_index is not None:
