@@ -18,8 +18,8 @@ ROOT = Path(quernel.__file__).parent
 FLOORS = (
     ("naming",),
     ("kernels", "reference"),
-    ("backend", "random"),
-    ("tensor", "autograd"),
+    ("arrays", "backend", "random", "runtime"),
+    ("tensor", "autograd", "function"),
     ("ops", "saving"),
     (
         "initializers",
