@@ -64,7 +64,8 @@ def test_each_gives_its_shape_and_type(name):
     values = initializers.get(name)((3, 5), "float32")
     assert values.shape == (3, 5)
     assert values.dtype == np.float32
-    assert values.flags.c_contiguous and values.flags.writeable
+    assert values.flags.c_contiguous
+    assert values.flags.writeable
     assert repr(initializers.get(name)).startswith(name)
 
 

@@ -80,7 +80,7 @@ def test_a_state_that_does_not_fit_names_all_that_is_wrong_and_changes_nothing(b
     state["scale"] = np.zeros(7)
     state["stack.0.kernel"] = np.array([["a"] * 3] * 3)
     state["stack.1.kernel"] += 1
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="nothing was loaded") as caught:
         block.load_state_dict(state)
     message = str(caught.value)
     for part in (
@@ -143,7 +143,9 @@ def test_modes_reach_everything_inside_and_come_back(block):
     assert not any(layer.training for layer in inside)
     block.stack[0].train()
     block(np.ones((2, 4)), training=True)
-    assert block.stack[0].training and not block.training and not block.first.training
+    assert block.stack[0].training
+    assert not block.training
+    assert not block.first.training
     assert block.train().first.training
 
 
@@ -239,7 +241,9 @@ def test_several_inputs_and_keywords():
 def test_add_weight():
     layer = Layer(name="mine")
     weight = layer.add_weight("w", (2, 3), "ones", regularizer="l1", constraint="non_neg")
-    assert weight.name == "mine.w" and weight.trainable and weight.shape == (2, 3)
+    assert weight.name == "mine.w"
+    assert weight.trainable
+    assert weight.shape == (2, 3)
     assert isinstance(layer.add_weight("b", (2,), "zeros", trainable=False), Buffer)
     own = layer.add_weight("own", (2,), lambda shape, dtype: np.full(shape, 7, dtype))
     assert own.numpy().tolist() == [7, 7]
@@ -257,10 +261,11 @@ def test_names():
 
 
 def test_errors_say_which_layers_were_being_called(block):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="got") as caught:
         block(np.ones((2, 7)))
     notes = caught.value.__notes__
-    assert notes[0].startswith("in Dense 'dense") and "called with (2, 7)" in notes[0]
+    assert notes[0].startswith("in Dense 'dense")
+    assert "called with (2, 7)" in notes[0]
     assert notes[1].startswith("in Block 'block")
 
 
