@@ -13,6 +13,7 @@ import pytest
 import quernel as qn
 from quernel import ops
 from quernel.autograd import mark_changed
+from quernel.testing import check_gradients
 
 
 def leaf(*values: float) -> qn.Tensor:
@@ -253,6 +254,40 @@ def test_an_error_in_backward_leaves_nothing_behind():
     x.zero_grad()
     y.backward(retain_graph=True)
     assert x.grad.tolist() == [1.0]
+
+
+def test_a_leaf_whose_data_or_grad_was_replaced_is_refused():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    x.data = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match=r"\.data has become float32 \(3,\)"):
+        y.sum().backward()
+    x = leaf(1.0, 2.0)
+    x.grad = qn.ones(3)
+    with pytest.raises(ValueError, match=r"\.grad has become float32 \(3,\)"):
+        (x * 2).sum().backward()
+
+
+def test_random_graphs(rng):
+    steps = [
+        lambda a, b: a * b,
+        lambda a, b: a + b.sin(),
+        lambda a, b: (a - b) * 0.5,
+        lambda a, b: a.T.reshape(3, 3) + b.sum(0),
+        lambda a, b: (a @ b).tanh(),
+        lambda a, b: ops.concatenate([a[:1], b[1:]]),
+        lambda a, b: ops.maximum(a, b + 10.0) - 10.0,
+    ]
+    for _ in range(20):
+        plan = [(steps[rng.integers(len(steps))], rng.integers(0, 2 + i, 2)) for i in range(12)]
+
+        def graph(x, y, plan=plan):
+            values = [x, y]
+            for step, (i, j) in plan:
+                values.append(step(values[i], values[j]))
+            return tuple(values[-3:])
+
+        check_gradients(graph, rng.normal(size=(3, 3)), rng.normal(size=(3, 3)))
 
 
 # Functions of users

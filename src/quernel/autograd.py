@@ -279,10 +279,21 @@ def _pull(node: Node, dout: Any) -> None:
 
 
 def _add_to_leaf(leaf: Tensor, grad: np.ndarray, fresh: bool) -> None:
+    _check_fits(grad, leaf.data, "data")
     if leaf.grad is None:
         leaf.grad = wrap(grad if fresh else B.copy(grad))
     else:
+        _check_fits(grad, leaf.grad.data, "grad")
         B.accumulate(leaf.grad.data, grad)
+
+
+def _check_fits(grad: np.ndarray, array: np.ndarray, what: str) -> None:
+    if array.shape != grad.shape or array.dtype != grad.dtype:
+        raise ValueError(
+            f"backward: the gradient of a leaf is {grad.dtype} {grad.shape}, but its .{what} has become "
+            f"{array.dtype} {array.shape} since the forward pass. Write to its elements instead of replacing "
+            "it, and set .grad only to None or to a tensor of its shape and type."
+        )
 
 
 def _retain(node: Node, dout: np.ndarray) -> None:

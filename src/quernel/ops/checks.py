@@ -103,6 +103,13 @@ def axes_of(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
 
 def pair(value: Any, where: str, name: str, least: int = 1) -> tuple[int, int]:
     """An integer, or two, as a pair (height, width)."""
+    if (
+        type(value) is tuple
+        and len(value) == 2
+        and type(value[0]) is type(value[1]) is int
+        and min(value) >= least
+    ):
+        return value
     values = list(value) if isinstance(value, tuple | list | np.ndarray) else [value, value]
     try:
         numbers = [operator.index(v) for v in values]

@@ -33,7 +33,7 @@ class BatchNormTrain(Node):
         momentum: float,
     ) -> np.ndarray:
         y, mean, var, inv_std = B.batch_norm_forward_train(x, gamma, beta, epsilon, activation)
-        ctx.saved = x, y, gamma, mean, inv_std
+        ctx.saved = x, y if activation == "relu" else x, gamma, mean, inv_std  # y matters for relu alone
         ctx.activation = activation
         if running is not None:
             B.batch_norm_update_running(*running, mean, var, momentum)
