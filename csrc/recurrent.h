@@ -16,12 +16,12 @@ struct lstm_forward_args {
 };
 
 struct lstm_backward_args {
-    void *dz;      /* (N, T, Z) gradient before activation */
-    void *xh;      /* (N, T, C + U) what each step read: x beside the old h; 0 where a row has no part */
-    void *dbias_n; /* (N, Z) dz summed over the steps of a row */
-    void *dh, *dc; /* (N, U) in: gradient of the last state, out: of the first */
-    const void *dh_seq;                /* (N, T, U) or NULL: zero */
-    const void *x, *h0, *c0;           /* (N, T, C), (N, U), (N, U) */
+    void *dz;                /* (N, T, Z) gradient before activation */
+    void *xh;                /* (N, T, C + U) what each step read: x beside the old h; 0 where a row has no part */
+    void *dbias_n;           /* (N, Z) dz summed over the steps of a row */
+    void *dh, *dc;           /* (N, U) in: gradient of the last state, out: of the first */
+    const void *dh_seq;      /* (N, T, U) or NULL: zero */
+    const void *x, *h0, *c0; /* (N, T, C), (N, U), (N, U) */
     const void *h_seq, *gates, *c_seq; /* as made by forward */
     const void *recurrent_transposed;  /* (Z, U) packed in panels */
     const int64_t *lengths;            /* (N,) or NULL */

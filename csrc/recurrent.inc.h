@@ -19,8 +19,7 @@ QUERNEL_INLINE void FN(lstm_gates)(REAL *gates, REAL *c, REAL *h, REAL *c_seq, R
                                    ptrdiff_t n, ptrdiff_t U)
 {
     vec z[4];
-    for (int k = 0; k < 4; k++)
-        z[k] = FN(load_upto)(gates + k * U + u, n, 0) + FN(load_upto)(hr + k * U + u, n, 0);
+    for (int k = 0; k < 4; k++) z[k] = FN(load_upto)(gates + k * U + u, n, 0) + FN(load_upto)(hr + k * U + u, n, 0);
     const vec i = FN(vsigmoid)(z[0]), f = FN(vsigmoid)(z[1]), g = FN(vtanh)(z[2]), o = FN(vsigmoid)(z[3]);
     const vec c_new = f * FN(load_upto)(c + u, n, 0) + i * g;
     const vec h_new = o * FN(vtanh)(c_new);
