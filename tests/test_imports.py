@@ -35,7 +35,8 @@ FLOORS = (
     ("layers", "testing"),
     ("data", "datasets"),
     ("callbacks", "training"),
-    ("info", "demo", "cli", "__main__"),
+    ("networks",),
+    ("bench", "cli", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 SOURCES = sorted(ROOT.rglob("*.py"))

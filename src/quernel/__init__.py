@@ -26,8 +26,8 @@ _HOME = {
     "load_tensors": "saving", "save_tensors": "saving",
     # from ops, which gives tensors their operators
     "Parameter": "ops", "Tensor": "ops", "arange": "ops", "as_tensor": "ops", "full": "ops",
-    "get_default_dtype": "ops", "ones": "ops", "ones_like": "ops", "set_default_dtype": "ops", "tensor": "ops",
-    "zeros": "ops", "zeros_like": "ops",
+    "get_default_dtype": "ops", "ones": "ops", "ones_like": "ops", "set_default_dtype": "ops",
+    "tensor": "ops", "zeros": "ops", "zeros_like": "ops",
     "History": "training.history", "Model": "training.model", "Sequential": "training.sequential",
 }  # fmt: skip
 _MODULES = (

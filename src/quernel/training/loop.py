@@ -213,7 +213,7 @@ def _number(loss: Tensor) -> float:
         raise ValueError(
             f"a batch's loss must be one number, got shape {loss.shape}; use another reduction than 'none'"
         )
-    return loss.item()  # type: ignore[no-any-return]
+    return loss.item()
 
 
 def _explain(model: Model, batch: Batch, prediction: Any, value: float, where: str) -> NoReturn:

@@ -253,7 +253,7 @@ class Model(Layer):
     @property
     def compiled_loss(self) -> Callable[..., Any]:
         self._check_compiled("training")
-        return self.loss  # type: ignore[no-any-return]
+        return self.loss
 
     def mode(self, training: bool) -> Any:
         """A context in which the model and all layers inside are in that mode."""
@@ -352,7 +352,7 @@ def _metrics(given: Any, loss: Any) -> list[Any]:
         return []
     if not isinstance(given, list | tuple):
         raise TypeError(f"metrics must be a list, got {given!r}; write metrics=[{given!r}]")
-    found = [metrics.get(entry, from_logits=getattr(loss, "from_logits", False)) for entry in given]
+    found = [metrics.get(entry, loss) for entry in given]
     names = [metric.name for metric in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
