@@ -51,6 +51,7 @@ enum activation_kind {
 #include "recurrent.h"
 #include "reduce.h"
 #include "softmax.h"
+#include "winograd.h"
 
 #define ALL_KERNELS(K)                                                                                       \
     ACTIVATION_KERNELS(K)                                                                                    \
@@ -64,7 +65,8 @@ enum activation_kind {
     RANDOM_KERNELS(K)                                                                                        \
     RECURRENT_KERNELS(K)                                                                                     \
     REDUCE_KERNELS(K)                                                                                        \
-    SOFTMAX_KERNELS(K)
+    SOFTMAX_KERNELS(K)                                                                                       \
+    WINOGRAD_KERNELS(K)
 
 #define KERNEL_ID(name) K_##name,
 enum { ALL_KERNELS(KERNEL_ID) KERNEL_COUNT };

@@ -18,5 +18,6 @@
 #include "recurrent.inc.h"
 #include "reduce.inc.h"
 #include "softmax.inc.h"
+#include "winograd.inc.h"
 
 #include "simd_end.h"

@@ -3,10 +3,14 @@
 Which path a shape takes depends on everything but the number of images, so that a row of a prediction does not
 depend on its batch:
   1 x 1, stride 1, no padding     a matrix product
+  3 x 3 or 5 x 5, stride 1        Winograd's transforms, where they pay (float32)
   one filter a channel            vectors along channels (depthwise)
   narrow outputs, tall filters    pixels gathered first, then one product
   all else                        tiles read the (padded) image in place
 The gradient of the input is the same core once per phase of the stride.
+
+`algorithm` narrows the choice: "direct" leaves Winograd out (its error is some ten times larger), "winograd" takes it
+wherever the shape admits it, "im2col" builds the matrix of patches (one group only).
 """
 
 cimport numpy as cnp
@@ -17,6 +21,9 @@ from quernel.kernels.gemm cimport product, run_product
 from quernel.kernels.kinds cimport activation_kind
 from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, parallel, table
 from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
+from quernel.kernels.winograd cimport run_winograd, run_winograd_gradient, winograd, winograd_pays
+
+from quernel.kernels.gemm import dense_forward, matmul
 
 cnp.import_array()
 
@@ -130,6 +137,14 @@ cdef inline bint is_depthwise(const shape2d *s) noexcept nogil:
     return s.groups > 1 and s.groups == s.C and s.K == s.C
 
 
+cdef bint is_winograd(const shape2d *s, str algorithm):
+    if algorithm not in ("auto", "direct", "winograd", "im2col"):
+        raise ValueError(f"algorithm: expected 'auto', 'direct', 'winograd' or 'im2col', got {algorithm!r}")
+    if not (s.KH == s.KW and s.KH in (3, 5) and s.s_h == s.s_w == s.d_h == s.d_w == s.groups == 1):
+        return False
+    return algorithm == "winograd" or (algorithm == "auto" and winograd_pays(s.C, s.K, s.OH, s.OW, s.KH, s.real))
+
+
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
@@ -218,6 +233,11 @@ cdef void as_product(product *p, const shape2d *s) noexcept nogil:
     p.real = s.real
 
 
+cdef void as_winograd(winograd *f, const shape2d *s) noexcept nogil:
+    memset(f, 0, sizeof(winograd))
+    f.N, f.taps, f.real = s.N, s.KH, s.real
+
+
 cdef void as_depthwise(conv_depthwise_args *d, const shape2d *s) noexcept nogil:
     memset(d, 0, sizeof(conv_depthwise_args))
     d.N, d.H, d.W, d.C, d.KH, d.KW = s.N, s.H, s.W, s.C, s.KH, s.KW
@@ -225,18 +245,31 @@ cdef void as_depthwise(conv_depthwise_args *d, const shape2d *s) noexcept nogil:
     d.OH, d.OW = s.OH, s.OW
 
 
-def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activation="linear", alpha=0.0):
+def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activation="linear", alpha=0.0,
+                   algorithm="auto"):
     cdef cnp.ndarray x_ = ready(x), w = ready(kernel), b = None if bias is None else ready(bias), y
     cdef shape2d s = geometry(x.shape, kernel.shape, strides, padding, dilation, groups)
     cdef convolution v
     cdef product p
     cdef conv_depthwise_args d
+    cdef winograd f
     cdef const void *bias_ = NULL if b is None else cnp.PyArray_DATA(b)
     cdef int kind = activation_kind(activation)
     s.real = real_of(x_)
+    if algorithm == "im2col" and groups == 1:
+        cols = im2col(x_, (s.KH, s.KW), strides, padding, dilation)
+        return dense_forward(cols, w.reshape(-1, s.K), bias, activation, alpha).reshape(s.N, s.OH, s.OW, s.K)
     y = new_array((s.N, s.OH, s.OW, s.K), s.real)
 
-    if is_product(&s):
+    if is_winograd(&s, algorithm):
+        as_winograd(&f, &s)
+        f.out, f.x, f.w, f.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
+        f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.H, s.W, s.C, s.K, s.OH, s.OW, s.top, s.left
+        f.w_w, f.w_i, f.w_j = s.C * s.K, s.K, 1
+        f.w_h = s.KW * f.w_w
+        f.activation, f.alpha = kind, alpha
+        launch(run_winograd, &f, sizeof(f))
+    elif is_product(&s):
         as_product(&p, &s)
         p.c, p.a, p.b, p.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
         p.M, p.N, p.K = s.N * s.H * s.W, s.K, s.C
@@ -296,19 +329,33 @@ cdef phase phase_of(Py_ssize_t first, Py_ssize_t size, Py_ssize_t taps, Py_ssize
     return f
 
 
-def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, groups):
+def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, groups, algorithm="auto"):
     cdef cnp.ndarray dy_ = ready(dy), w = ready(kernel), dx
     cdef shape2d s = geometry(input_shape, kernel.shape, strides, padding, dilation, groups)
     cdef convolution v
     cdef product p
     cdef conv_depthwise_args d
+    cdef winograd f
     cdef phase h, q
     cdef Py_ssize_t first_h, first_w
     cdef size_t size
     s.real = real_of(dy_)
     size = 8 if s.real else 4
+    if algorithm == "im2col" and groups == 1:
+        dcols = matmul(dy_.reshape(-1, s.K), w.reshape(-1, s.K), False, True)
+        return col2im(dcols, input_shape, (s.KH, s.KW), strides, padding, dilation)
     dx = new_array((s.N, s.H, s.W, s.C), s.real)
 
+    if is_winograd(&s, algorithm):  # dy and the filter turned by 180 degrees, inputs and outputs exchanged
+        as_winograd(&f, &s)
+        f.out, f.x = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_)
+        f.H, f.W, f.C, f.K, f.OH, f.OW = s.OH, s.OW, s.K, s.C, s.H, s.W
+        f.top, f.left = s.KH - 1 - s.top, s.KW - 1 - s.left
+        f.w_w, f.w_i, f.w_j = -s.C * s.K, 1, s.K
+        f.w_h = s.KW * f.w_w
+        f.w = <char *> cnp.PyArray_DATA(w) + (s.KH * s.KW - 1) * s.C * s.K * <Py_ssize_t> size
+        launch(run_winograd, &f, sizeof(f))
+        return dx
     if is_product(&s):
         as_product(&p, &s)
         p.c, p.a, p.b = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
@@ -429,17 +476,26 @@ cdef void run_depthwise_gradient(const void *args) noexcept nogil:
     add_partials(v.dw, d.out, v.chunks, taps, d.C, v.real)
 
 
-def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, groups):
+def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, groups, algorithm="auto"):
     cdef cnp.ndarray dy_ = ready(dy), x_ = ready(x), dw
     cdef shape2d s = geometry(x.shape, kernel_shape, strides, padding, dilation, groups)
     cdef filter_gradient v
     cdef depthwise_gradient d
     cdef product p
+    cdef winograd f
     s.real = real_of(dy_)
+    if algorithm == "im2col" and groups == 1:
+        cols = im2col(x_, (s.KH, s.KW), strides, padding, dilation)
+        return matmul(cols, dy_.reshape(-1, s.K), True).reshape(kernel_shape)
     dw = new_array(kernel_shape, s.real)
 
     if s.N == 0 or s.OH == 0 or s.OW == 0:
         memset(cnp.PyArray_DATA(dw), 0, <size_t> cnp.PyArray_NBYTES(dw))
+    elif is_winograd(&s, algorithm):
+        as_winograd(&f, &s)
+        f.out, f.x, f.dy = cnp.PyArray_DATA(dw), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
+        f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.H, s.W, s.C, s.K, s.OH, s.OW, s.top, s.left
+        launch(run_winograd_gradient, &f, sizeof(f))
     elif is_product(&s):
         as_product(&p, &s)
         p.c, p.a, p.b = cnp.PyArray_DATA(dw), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)

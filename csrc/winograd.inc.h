@@ -1,0 +1,296 @@
+/* winograd.inc.h   Convolutions of 3 x 3 and 5 x 5, stride 1, with a quarter or a third of the multiplications.
+ *
+ * An output tile of m x m (m = 4 for 3 x 3 filters, 2 for 5 x 5) comes from a 6 x 6 piece d of the input:
+ *   Y = A' [ (G g G') * (B' d B) ] A          ' transposes, * multiplies entry by entry and is summed over channels
+ * which is 36 matrix products, one per entry (Lavin and Gray 2015, Fast Algorithms for Convolutional Neural Networks;
+ * interpolation points 0, 1, -1, 2, -2 and infinity for both sizes, hence one B). The transforms run along channels.
+ * The gradient of the input is the same with flipped filters; that of the filter is the adjoint in g:
+ *   dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G.
+ *
+ * Entries are numbered e = 6 row + column. Tiles are numbered over all images, so that small images fill blocks too.
+ * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][panels * TILE_COLS]. */
+
+/* One dimension of each transform, on vectors `stride` apart. */
+QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d, ptrdiff_t stride)
+{
+    const vec d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride], d4 = d[4 * stride], d5 = d[5 * stride];
+    const vec even = d4 - 4 * d2, odd = d3 - 4 * d1, even2 = d4 - d2, odd2 = 2 * (d3 - d1);
+    t[0] = 4 * d0 - 5 * d2 + d4;
+    t[stride] = even + odd;
+    t[2 * stride] = even - odd;
+    t[3 * stride] = even2 + odd2;
+    t[4 * stride] = even2 - odd2;
+    t[5 * stride] = 4 * d1 - 5 * d3 + d5;
+}
+
+QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x, ptrdiff_t y_stride, ptrdiff_t stride,
+                                          const int m)
+{
+    const vec s1 = x[stride] + x[2 * stride], d1 = x[stride] - x[2 * stride];
+    const vec s2 = x[3 * stride] + x[4 * stride], d2 = x[3 * stride] - x[4 * stride];
+    y[0] = x[0] + s1 + s2;
+    if (m == 2) {
+        y[y_stride] = d1 + 2 * d2 + x[5 * stride];
+    } else {
+        y[y_stride] = d1 + 2 * d2;
+        y[2 * y_stride] = s1 + 4 * s2;
+        y[3 * y_stride] = d1 + 8 * d2 + x[5 * stride];
+    }
+}
+
+QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t z_stride, ptrdiff_t stride, const int m)
+{
+    const vec y0 = y[0], y1 = y[stride], zero = {0};
+    const vec y2 = m == 4 ? y[2 * stride] : zero, y3 = m == 4 ? y[3 * stride] : zero;
+    const vec even = y0 + y2, odd = y1 + y3, even2 = y0 + 4 * y2, odd2 = 2 * y1 + 8 * y3;
+    z[0] = y0;
+    z[z_stride] = even + odd;
+    z[2 * z_stride] = even - odd;
+    z[3 * z_stride] = even2 + odd2;
+    z[4 * z_stride] = even2 - odd2;
+    z[5 * z_stride] = m == 4 ? y3 : y1;
+}
+
+QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t u_stride, ptrdiff_t stride, const int taps)
+{
+    const vec zero = {0}, g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
+    const vec g3 = taps == 5 ? g[3 * stride] : zero, g4 = taps == 5 ? g[4 * stride] : zero;
+    const vec even = (REAL)(-1.0 / 6) * (g0 + g2 + g4), odd = (REAL)(-1.0 / 6) * (g1 + g3);
+    const vec even2 = (REAL)(1.0 / 24) * (g0 + 4 * g2 + 16 * g4), odd2 = (REAL)(1.0 / 12) * (g1 + 4 * g3);
+    u[0] = (REAL)0.25 * g0;
+    u[u_stride] = even + odd;
+    u[2 * u_stride] = even - odd;
+    u[3 * u_stride] = even2 + odd2;
+    u[4 * u_stride] = even2 - odd2;
+    u[5 * u_stride] = taps == 5 ? g4 : g2;
+}
+
+QUERNEL_INLINE void FN(wino_g_transposed)(vec *restrict g, const vec *restrict u, ptrdiff_t g_stride, ptrdiff_t stride,
+                                          const int taps)
+{
+    const vec even = (REAL)(-1.0 / 6) * (u[stride] + u[2 * stride]), odd = (REAL)(-1.0 / 6) * (u[stride] - u[2 * stride]);
+    const vec even2 = (REAL)(1.0 / 24) * (u[3 * stride] + u[4 * stride]);
+    const vec odd2 = (REAL)(1.0 / 24) * (u[3 * stride] - u[4 * stride]);
+    g[0] = (REAL)0.25 * u[0] + even + even2;
+    g[g_stride] = odd + 2 * odd2;
+    if (taps == 3) {
+        g[2 * g_stride] = even + 4 * even2 + u[5 * stride];
+    } else {
+        g[2 * g_stride] = even + 4 * even2;
+        g[3 * g_stride] = odd + 8 * odd2;
+        g[4 * g_stride] = even + 16 * even2 + u[5 * stride];
+    }
+}
+
+/* U from the filter. Unit: one panel of outputs. */
+QUERNEL_INLINE void FN(wino_filter_panels)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int taps)
+{
+    const ptrdiff_t C = a->C, panels = (a->K + TILE_COLS - 1) / TILE_COLS;
+    for (ptrdiff_t p = lo; p < hi; p++)
+        for (ptrdiff_t c = 0; c < C; c++)
+            for (ptrdiff_t j = 0; j < TILE_COLS; j += VL) {
+                const ptrdiff_t k0 = p * TILE_COLS + j;
+                vec g[25], half[30], u[36];
+                for (int t = 0; t < taps * taps; t++) {
+                    const REAL *w = (const REAL *)a->w + t / taps * a->w_h + t % taps * a->w_w + c * a->w_i + k0 * a->w_j;
+                    g[t] = (vec){0};
+                    if (k0 >= a->K) continue;
+                    if (a->w_j == 1)
+                        g[t] = FN(load_upto)(w, a->K - k0, 0);
+                    else
+                        for (ptrdiff_t i = 0; i < VL && k0 + i < a->K; i++) g[t][i] = w[i * a->w_j];
+                }
+                for (int i = 0; i < taps; i++) FN(wino_g)(half + i, g + i, taps, taps, taps);
+                for (int i = 0; i < 6; i++) FN(wino_g)(u + 6 * i, half + taps * i, 1, 1, taps);
+                for (int e = 0; e < 36; e++) FN(store)((REAL *)a->u + ((e * panels + p) * C + c) * TILE_COLS + j, u[e]);
+            }
+}
+
+static void FN(winograd_filter)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct winograd_args *a = args;
+    if (a->m == 4)
+        FN(wino_filter_panels)(a, lo, hi, 3);
+    else
+        FN(wino_filter_panels)(a, lo, hi, 5);
+}
+
+/* Where the pieces of size x size of an image begin, one pointer a position; outside the image: zeros. */
+QUERNEL_INLINE void FN(wino_piece)(const REAL **at, const REAL *image, const REAL *zeros, ptrdiff_t h0, ptrdiff_t w0,
+                                   ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, const int size)
+{
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++) {
+            const ptrdiff_t h = h0 + i, w = w0 + j;
+            at[i * size + j] = h >= 0 && h < H && w >= 0 && w < W ? image + (h * W + w) * C : zeros;
+        }
+}
+
+/* V of one tile. */
+static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C)
+{
+    for (ptrdiff_t c = 0; c < C; c += VL) {
+        vec d[36], half[36];
+        for (int i = 0; i < 36; i++) d[i] = FN(load_upto)(at[i] + c, C - c, 0);
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) FN(wino_b)(half + i, d + i, 6);
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) FN(wino_b)(d + 6 * i, half + 6 * i, 1);
+        for (int e = 0; e < 36; e++) FN(store)(v + e * v_e + c, d[e]);
+    }
+}
+
+/* Z of one tile of dy. */
+QUERNEL_INLINE void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K, const int m)
+{
+    for (ptrdiff_t k = 0; k < (K + TILE_COLS - 1) / TILE_COLS * TILE_COLS; k += VL) {
+        vec y[16], half[24], t[36];
+        for (int i = 0; i < m * m; i++) y[i] = k < K ? FN(load_upto)(at[i] + k, K - k, 0) : (vec){0};
+        for (int i = 0; i < m; i++) FN(wino_a)(half + i, y + i, m, m, m);
+        for (int i = 0; i < 6; i++) FN(wino_a)(t + 6 * i, half + m * i, 1, 1, m);
+        for (int e = 0; e < 36; e++) FN(store)(z + e * z_e + k, t[e]);
+    }
+}
+
+/* y of one tile, cropped to rows x cols, with bias and activation. */
+QUERNEL_INLINE void FN(wino_output)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
+                                    const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols, const int m)
+{
+    for (ptrdiff_t k = 0; k < a->K; k += VL) {
+        vec x[36], half[24], out[16];
+        for (int e = 0; e < 36; e++) x[e] = FN(load)(products + e * p_e + k);
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) FN(wino_a_transposed)(half + i, x + i, 6, 6, m);
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) FN(wino_a_transposed)(out + m * i, half + 6 * i, 1, 1, m);
+        const vec bias = a->bias ? FN(load_upto)((const REAL *)a->bias + k, a->K - k, 0) : (vec){0};
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t j = 0; j < cols; j++) {
+                vec s = out[i * m + j] + bias;
+                if (a->activation != ACT_LINEAR) s = FN(activate)(s, a->activation, (REAL)a->alpha);
+                FN(store_upto)(y + (i * a->OW + j) * a->K + k, s, a->K - k);
+            }
+    }
+}
+
+/* Neighbouring rows of V must not fall into one cache set. */
+QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
+{
+    const ptrdiff_t row = (C + VL - 1) / VL * VL;
+    return row * (ptrdiff_t)sizeof(REAL) % 1024 ? row : row + VL;
+}
+
+/* Transforms tiles [first, first + count); with dy also Z. */
+QUERNEL_INLINE void FN(wino_transform)(REAL *v, REAL *z, const REAL *zeros, const struct winograd_args *a, ptrdiff_t first,
+                                       ptrdiff_t count, const int m)
+{
+    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
+        const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
+        const REAL *at[36];
+        FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * a->C, zeros, oh - a->top, ow - a->left, a->H, a->W, a->C, 6);
+        FN(wino_input)(v + i * row, a->block * row, at, a->C);
+        if (z) {
+            FN(wino_piece)(at, (const REAL *)a->dy + n * a->OH * a->OW * a->K, zeros, oh, ow, a->OH, a->OW, a->K, m);
+            FN(wino_output_gradient)(z + i * z_row, a->block * z_row, at, a->K, m);
+        }
+    }
+}
+
+QUERNEL_INLINE void FN(wino_forward_blocks)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch,
+                                            const int m)
+{
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
+    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, p_row = panels * TILE_COLS;
+    REAL *v = scratch, *products = v + 36 * block * row, *zeros = products + 36 * block * p_row;
+    FN(zero_run)(zeros, C);
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t first = unit * block, count = a->tiles - first < block ? a->tiles - first : block;
+        FN(wino_transform)(v, NULL, zeros, a, first, count, m);
+        struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = row, .a_k = 1, .b_k = TILE_COLS, .c_i = p_row};
+        for (int e = 0; e < 36; e++)
+            for (ptrdiff_t p = 0; p < panels; p++) {
+                t.a = v + e * block * row;
+                t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
+                t.c = products + e * block * p_row + p * TILE_COLS;
+                t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
+                FN(tile_rows)(&t);
+            }
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
+            const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
+            FN(wino_output)((REAL *)a->out + ((n * a->OH + oh) * a->OW + ow) * K, products + i * p_row, block * p_row, a,
+                            a->OH - oh < m ? a->OH - oh : m, a->OW - ow < m ? a->OW - ow : m, m);
+        }
+    }
+}
+
+static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct winograd_args *a = args;
+    if (a->m == 4)
+        FN(wino_forward_blocks)(a, lo, hi, scratch, 4);
+    else
+        FN(wino_forward_blocks)(a, lo, hi, scratch, 2);
+}
+
+/* The sum over tiles, [unit][e][C][K]. Unit: a chunk of blocks of tiles. */
+static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct winograd_args *a = args;
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
+    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, z_row = panels * TILE_COLS;
+    REAL *v = scratch, *z = v + 36 * block * row, *zeros = z + 36 * block * z_row;
+    FN(zero_run)(zeros, C > K ? C : K);
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        REAL *partial = (REAL *)a->out + unit * 36 * C * K;
+        const ptrdiff_t end = (unit + 1) * a->chunk < a->tiles ? (unit + 1) * a->chunk : a->tiles;
+        for (ptrdiff_t first = unit * a->chunk; first < end; first += block) {
+            const ptrdiff_t count = end - first < block ? end - first : block;
+            if (a->m == 4)
+                FN(wino_transform)(v, z, zeros, a, first, count, 4);
+            else
+                FN(wino_transform)(v, z, zeros, a, first, count, 2);
+            struct tile_args t = {.rows = C, .R = 1, .K = count, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K};
+            t.add = first > unit * a->chunk;
+            for (int e = 0; e < 36; e++)
+                for (ptrdiff_t p = 0; p < panels; p++) {
+                    t.a = v + e * block * row;
+                    t.b = z + e * block * z_row + p * TILE_COLS;
+                    t.c = partial + e * C * K + p * TILE_COLS;
+                    t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
+                    FN(tile_rows)(&t);
+                }
+        }
+    }
+}
+
+/* dw = G' (sum of the chunks' results, in order) G. Unit: one input channel. */
+QUERNEL_INLINE void FN(wino_filter_gradient_rows)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int taps)
+{
+    const ptrdiff_t C = a->C, K = a->K, chunks = (a->tiles + a->chunk - 1) / a->chunk;
+    for (ptrdiff_t c = lo; c < hi; c++)
+        for (ptrdiff_t k = 0; k < K; k += VL) {
+            vec u[36], half[30], g[25];
+            for (int e = 0; e < 36; e++) {
+                u[e] = (vec){0};
+                for (ptrdiff_t i = 0; i < chunks; i++)
+                    u[e] += FN(load_upto)((const REAL *)a->u + ((i * 36 + e) * C + c) * K + k, K - k, 0);
+            }
+            for (int i = 0; i < 6; i++) FN(wino_g_transposed)(half + i, u + i, 6, 6, taps);
+            for (int i = 0; i < taps; i++) FN(wino_g_transposed)(g + taps * i, half + 6 * i, 1, 1, taps);
+            for (int i = 0; i < taps * taps; i++) FN(store_upto)((REAL *)a->out + (i * C + c) * K + k, g[i], K - k);
+        }
+}
+
+static void FN(winograd_filter_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct winograd_args *a = args;
+    if (a->m == 4)
+        FN(wino_filter_gradient_rows)(a, lo, hi, 3);
+    else
+        FN(wino_filter_gradient_rows)(a, lo, hi, 5);
+}

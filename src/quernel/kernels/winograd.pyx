@@ -1,0 +1,121 @@
+"""Scratch, blocks and chunks around csrc/winograd.inc.h, and the rule of when it pays."""
+
+from libc.stddef cimport size_t
+from libc.string cimport memset
+
+from quernel.kernels.launch cimport F64, for_range, kernel_of, out_of_memory, table
+from quernel.kernels.memory cimport pool_give, pool_take
+
+cdef extern from "kernels.h":
+    ctypedef struct winograd_args "struct winograd_args":
+        void *out
+        void *u
+        const void *x
+        const void *dy
+        const void *w
+        const void *bias
+        Py_ssize_t w_h, w_w, w_i, w_j
+        Py_ssize_t H, W, C, K, OH, OW, top, left, tiles_h, tiles_w, tiles, block, chunk
+        int m, activation
+        double alpha
+    enum:
+        K_winograd_filter
+        K_winograd_forward
+        K_winograd_gradient
+        K_winograd_filter_gradient
+
+# Multiply-adds worth about 30 microseconds of one core.
+cdef enum:
+    GRAIN_WORK = 1 << 20
+# Transformed inputs and products of a block share a second-level cache.
+cdef enum:
+    BLOCK_BYTES = 1 << 20
+# Tiles of a block, in heights of the matrix tile: fewer would read the filters too often, more fill the cache.
+cdef enum:
+    MIN_HEIGHTS = 2
+    MAX_HEIGHTS = 8
+# Partial results of the filter gradient: enough for the threads, but no more memory than this.
+cdef enum:
+    CHUNKS = 16
+    PARTIAL_BYTES = 64 << 20
+
+# Time of the transforms of a tile, in multiply-adds of a vector lane per channel; counted from the instructions.
+cdef double INPUT_COST = 250
+cdef double OUTPUT_COST = 200
+# Gain below which the direct path's smaller error is preferred.
+cdef double WORTHWHILE = 1.2
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t taps,
+                        int real) noexcept nogil:
+    """Estimated time against the direct path. It knows nothing of the batch: a row's bits must not depend on it."""
+    cdef Py_ssize_t m = 7 - taps, lanes = table.lanes[real], outputs = ceil_div(K, lanes) * lanes
+    cdef double tiles = ceil_div(OH, m) * ceil_div(OW, m)
+    cdef double fast = tiles * (36.0 * C * outputs + INPUT_COST * C + OUTPUT_COST * outputs)
+    return real != F64 and WORTHWHILE * fast < <double> (OH * OW * taps * taps) * C * outputs
+
+
+cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t *p_row) noexcept nogil:
+    cdef Py_ssize_t lanes = table.lanes[w.real], rows = table.tile_rows[w.real], size = 8 if w.real else 4, heights
+    memset(a, 0, sizeof(winograd_args))
+    a.x = w.x
+    a.dy = w.dy
+    a.w = w.w
+    a.bias = w.bias
+    a.w_h, a.w_w, a.w_i, a.w_j = w.w_h, w.w_w, w.w_i, w.w_j
+    a.H, a.W, a.C, a.K, a.OH, a.OW, a.top, a.left = w.H, w.W, w.C, w.K, w.OH, w.OW, w.top, w.left
+    a.activation = w.activation
+    a.alpha = w.alpha
+    a.m = 7 - w.taps
+    a.tiles_h, a.tiles_w = ceil_div(w.OH, a.m), ceil_div(w.OW, a.m)
+    a.tiles = w.N * a.tiles_h * a.tiles_w
+    row[0] = ceil_div(w.C, lanes) * lanes + lanes
+    p_row[0] = ceil_div(w.K, table.tile_cols[w.real]) * table.tile_cols[w.real]
+    heights = BLOCK_BYTES // (36 * size * rows * (row[0] + p_row[0]))
+    a.block = rows * max(<Py_ssize_t> MIN_HEIGHTS, min(<Py_ssize_t> MAX_HEIGHTS, heights))
+
+
+cdef void run_winograd(const void *args) noexcept nogil:
+    """y (or dx, with the filter's strides turned round) of a `winograd`."""
+    cdef const winograd *w = <const winograd *> args
+    cdef winograd_args a
+    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4
+    fill(&a, w, &row, &p_row)
+    if a.tiles == 0:
+        return
+    a.block = min(a.block, max(<Py_ssize_t> table.tile_rows[w.real], ceil_div(a.tiles, 8)))
+    a.out = w.out
+    a.u = pool_take(<size_t> (36 * p_row * max(<Py_ssize_t> 1, w.C) * size))
+    if a.u == NULL:
+        out_of_memory()
+        return
+    for_range(kernel_of(K_winograd_filter, w.real), &a, p_row // table.tile_cols[w.real], 1 + 512 // (1 + w.C), 0)
+    for_range(kernel_of(K_winograd_forward, w.real), &a, ceil_div(a.tiles, a.block),
+              1 + GRAIN_WORK // (1 + a.block * 36 * w.C * w.K),
+              <size_t> ((36 * a.block * (row + p_row) + w.C + row) * size))
+    pool_give(a.u)
+
+
+cdef void run_winograd_gradient(const void *args) noexcept nogil:
+    """dw of a `winograd`."""
+    cdef const winograd *w = <const winograd *> args
+    cdef winograd_args a
+    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, chunks, partial
+    fill(&a, w, &row, &p_row)
+    partial = 36 * w.C * w.K * size
+    chunks = min(<Py_ssize_t> CHUNKS, max(<Py_ssize_t> 2, PARTIAL_BYTES // max(<Py_ssize_t> 1, partial)))
+    a.chunk = max(<Py_ssize_t> 1, ceil_div(ceil_div(a.tiles, a.block), chunks)) * a.block
+    chunks = ceil_div(a.tiles, a.chunk)
+    a.out = a.u = pool_take(<size_t> max(<Py_ssize_t> 1, chunks * partial))
+    if a.u == NULL:
+        out_of_memory()
+        return
+    for_range(kernel_of(K_winograd_gradient, w.real), &a, chunks, 1 + GRAIN_WORK // (1 + a.chunk * 36 * w.C * w.K),
+              <size_t> ((36 * a.block * (row + p_row) + max(w.C, w.K) + row) * size))
+    a.out = w.out
+    for_range(kernel_of(K_winograd_filter_gradient, w.real), &a, w.C, 1 + (1 << 12) // (1 + w.K * chunks), 0)
+    pool_give(a.u)
