@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 # name -> the module it lives in
 _HOME = {
     "Function": "function", "is_grad_enabled": "autograd", "no_grad": "autograd",
-    "use_backend": "backend",
+    "conv_algorithm": "ops.conv", "use_backend": "backend",
     "empty_cache": "runtime", "get_num_threads": "runtime", "info": "runtime", "memory_stats": "runtime",
     "num_threads": "runtime", "set_num_threads": "runtime",
     "Layer": "layers.base",

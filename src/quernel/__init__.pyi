@@ -21,6 +21,7 @@ from quernel.function import Function as Function
 from quernel.autograd import is_grad_enabled as is_grad_enabled
 from quernel.autograd import no_grad as no_grad
 from quernel.backend import use_backend as use_backend
+from quernel.ops.conv import conv_algorithm as conv_algorithm
 from quernel.runtime import empty_cache as empty_cache
 from quernel.runtime import get_num_threads as get_num_threads
 from quernel.runtime import info as info

@@ -10,6 +10,7 @@ import numpy as np
 
 from quernel import reference as R
 
+from . import winograd
 from .case import WIDTHS, Array, Bound, Case, Draw, gamma, linear, size
 
 Pair = tuple[int, int]
@@ -54,6 +55,11 @@ class Shape:
         parts += [f"g{self.groups}"] * (self.groups != 1)
         parts += [str(self.pad).translate(str.maketrans("", "", "(), "))] * (self.pad != "same")
         return "-".join(parts)
+
+    def fast(self, how: str) -> bool:
+        """Whether algorithm `how` may take Winograd's transforms."""
+        plain = self.strides == self.dilation == (1, 1) and self.groups == 1
+        return how in ("auto", "winograd") and plain and self.window in ((3, 3), (5, 5))
 
     @property
     def x(self) -> tuple[int, ...]:
@@ -105,30 +111,37 @@ def forward_bound(terms: float, alpha: float) -> Bound:
     return bound
 
 
-def forward(s: Shape, activation: str = "linear", bias: bool = True, alpha: float = 0.0) -> Case:
+def forward(
+    s: Shape, activation: str = "linear", bias: bool = True, alpha: float = 0.0, how: str = "direct"
+) -> Case:
     def make(d: Draw) -> list[Any]:
         b = d.normal(s.k) if bias else None
-        return [d.normal(*s.x), s.draw_kernel(d), b, *s.geometry, s.groups, activation, alpha]
+        return [d.normal(*s.x), s.draw_kernel(d), b, *s.geometry, s.groups, activation, alpha, how]
 
     return Case(
-        "conv2d_forward", f"{s.name}-{activation}{alpha or ''}{'' if bias else '-nobias'}", make,
-        forward_bound(s.terms, alpha), rows=(0,), flops=s.flops, elements=s.elements,
+        "conv2d_forward", f"{s.name}-{activation}{alpha or ''}{'' if bias else '-nobias'}-{how}", make,
+        winograd.forward_bound if s.fast(how) else forward_bound(s.terms, alpha),
+        rows=(0,), flops=s.flops, elements=s.elements,
     )  # fmt: skip
 
 
-def backward_input(s: Shape) -> Case:
+def backward_input(s: Shape, how: str = "direct") -> Case:
+    terms = size(*s.window) * s.k / s.groups
     return Case(
-        "conv2d_backward_input", s.name,
-        lambda d: [d.normal(*s.y), s.draw_kernel(d), s.x, *s.geometry, s.groups],
-        linear(R.conv2d_backward_input, size(*s.window) * s.k / s.groups), flops=s.flops, elements=s.elements,
+        "conv2d_backward_input", f"{s.name}-{how}",
+        lambda d: [d.normal(*s.y), s.draw_kernel(d), s.x, *s.geometry, s.groups, how],
+        winograd.backward_input_bound if s.fast(how) else linear(R.conv2d_backward_input, terms),
+        flops=s.flops, elements=s.elements,
     )  # fmt: skip
 
 
-def backward_kernel(s: Shape) -> Case:
+def backward_kernel(s: Shape, how: str = "direct") -> Case:
+    terms = size(*s.y[:3])
     return Case(
-        "conv2d_backward_kernel", s.name,
-        lambda d: [d.normal(*s.y), d.normal(*s.x), s.kernel, *s.geometry, s.groups],
-        linear(R.conv2d_backward_kernel, size(*s.y[:3])), flops=s.flops, elements=s.elements,
+        "conv2d_backward_kernel", f"{s.name}-{how}",
+        lambda d: [d.normal(*s.y), d.normal(*s.x), s.kernel, *s.geometry, s.groups, how],
+        winograd.backward_kernel_bound if s.fast(how) else linear(R.conv2d_backward_kernel, terms),
+        flops=s.flops, elements=s.elements,
     )  # fmt: skip
 
 
@@ -207,6 +220,23 @@ EMPTY = (
 # Large enough for every blocking decision: several threads, several column and channel blocks.
 LARGE = (Shape(3, 33, 31, 67, 70), Shape(2, 40, 40, 24, 48, strides=(2, 2)), Shape(5, 19, 19, 130, 36))
 
+# For Winograd's transforms: whole tiles, cropped ones, one tile, any padding, odd channels, blocks that several images share.
+SMALL_FILTERS = (
+    Shape(2, 8, 8, 16, 16),
+    Shape(3, 7, 9, 17, 33, pad="valid"),
+    Shape(1, 1, 1, 4, 4),
+    Shape(2, 5, 6, 3, 65, pad=((4, 5), (6, 3))),
+    Shape(9, 7, 7, 64, 31),
+    Shape(2, 28, 28, 20, 32),
+    Shape(2, 14, 14, 32, 64, window=(5, 5)),
+    Shape(1, 6, 5, 7, 9, window=(5, 5), pad="valid"),
+    Shape(5, 9, 4, 33, 16, window=(5, 5), pad=((0, 3), (2, 0))),
+    Shape(0, 8, 8, 16, 16),
+    Shape(2, 8, 8, 0, 4),
+)
+# What "winograd" does not admit falls back, and "im2col" too where there are groups.
+FALL_BACK = (Shape(2, 9, 9, 8, 16, strides=(2, 2)), Shape(2, 6, 7, 16, 16, groups=4), Shape(2, 7, 7, 9, 8, window=(1, 1)))
+
 ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *EMPTY, *LARGE)
 UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMPTY))
 
@@ -220,6 +250,11 @@ CASES = [
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),
     *(backward_input(s) for s in ALL),
     *(backward_kernel(s) for s in ALL),
+    *(case(s, how=how) for case in (forward, backward_input, backward_kernel) for s in SMALL_FILTERS for how in ("winograd", "auto")),
+    *(case(s, how="im2col") for case in (forward, backward_input, backward_kernel) for s in (*PLAIN[::6], *STRIDED)),
+    *(case(s, how=how) for case in (forward, backward_input, backward_kernel) for s in FALL_BACK
+      for how in ("winograd", "im2col")),
+    forward(SMALL_FILTERS[5], "elu", True, 1.0, how="winograd"),
     *(im2col(s) for s in UNGROUPED),
     *(col2im(s) for s in UNGROUPED),
 ]  # fmt: skip

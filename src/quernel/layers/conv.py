@@ -11,7 +11,7 @@ from quernel.layers.base import Layer, LayerOptions
 from quernel.layers.shapes import Shape
 from quernel.layers.weights import weight_options
 from quernel.ops.checks import pair
-from quernel.ops.conv import padding_of
+from quernel.ops.conv import check_algorithm, padding_of
 from quernel.tensor import Parameter, Tensor
 
 
@@ -29,6 +29,7 @@ class Conv2D(Layer):
     use_bias : add a bias ``(filters,)``; the kernel is ``(KH, KW, C / groups, filters)``.
     kernel_initializer, bias_initializer : see `quernel.initializers`.
     kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint : see those modules.
+    algorithm : see `quernel.conv_algorithm`; None follows the global choice.
 
     Raises
     ------
@@ -65,6 +66,7 @@ class Conv2D(Layer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        algorithm: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -79,6 +81,7 @@ class Conv2D(Layer):
                 f"{self.label}: {self.filters} filters do not split into {self.groups} equal groups"
             )
         self.activation = activations.get(activation)
+        self.algorithm = None if algorithm is None else check_algorithm(algorithm, self.label)
         self.use_bias = use_bias
         self.kernel_options = weight_options(kernel_initializer, kernel_regularizer, kernel_constraint)
         self.bias_options = weight_options(bias_initializer, bias_regularizer, bias_constraint)
@@ -108,6 +111,7 @@ class Conv2D(Layer):
             self.groups,
             kind,
             alpha,
+            self.algorithm,
             where=self.label,
         )
         return y if rest is None else rest(y)

@@ -22,7 +22,7 @@ from quernel.ops.binary import (
     subtract,
     where,
 )
-from quernel.ops.conv import conv2d
+from quernel.ops.conv import conv2d, conv_algorithm
 from quernel.ops.creation import arange, full, ones, ones_like, zeros, zeros_like
 from quernel.ops.elementwise import (
     abs,
@@ -77,6 +77,7 @@ __all__ = [
     "clip",
     "concatenate",
     "conv2d",
+    "conv_algorithm",
     "cos",
     "dense",
     "divide",

@@ -16,10 +16,63 @@ from quernel.ops.checks import pair, rank, reals
 from quernel.ops.gemm import bias_backward
 from quernel.tensor import Tensor
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "conv_algorithm"]
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+
+
+ALGORITHMS = ("auto", "direct", "winograd", "im2col")
+_algorithm = "auto"
+
+
+def check_algorithm(name: Any, where: str) -> str:
+    """`name` if it is an algorithm.
+
+    Raises
+    ------
+    ValueError : if it is none.
+    """
+    if name not in ALGORITHMS:
+        raise ValueError(f"{where}: expected algorithm {', '.join(map(repr, ALGORITHMS))}, got {name!r}")
+    return str(name)
+
+
+class conv_algorithm:
+    """Choose how convolutions are computed, for good (as a call) or for a block (as a context manager).
+
+    Parameters
+    ----------
+    name : ``"auto"`` (the default: the fastest by shape), ``"direct"`` (never Winograd, whose error in float32 is some
+        ten times larger), ``"winograd"`` (for every 3 x 3 and 5 x 5 filter with stride 1), ``"im2col"`` (the explicit
+        matrix of patches; groups and what Winograd does not admit fall back to direct). A layer's own choice
+        (``Conv2D(algorithm=...)``) comes first.
+
+    Raises
+    ------
+    ValueError : for any other name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import quernel as qn
+    >>> with qn.conv_algorithm("direct"):
+    ...     y = qn.ops.conv2d(np.ones((1, 8, 8, 16)), np.ones((3, 3, 16, 16)))
+    >>> y.shape
+    (1, 6, 6, 16)
+    """
+
+    def __init__(self, name: str) -> None:
+        global _algorithm
+        check_algorithm(name, "conv_algorithm")
+        self._before, _algorithm = _algorithm, name
+
+    def __enter__(self) -> conv_algorithm:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        global _algorithm
+        _algorithm = self._before
 
 
 def padding_of(padding: Any, where: str) -> str | Padding:
@@ -90,8 +143,9 @@ def geometry(
 class Conv2D(Node):
     """y = activation(x * kernel + bias)."""
 
-    __slots__ = ("activation", "alpha", "geometry")
+    __slots__ = ("activation", "algorithm", "alpha", "geometry")
     activation: str
+    algorithm: str
     alpha: float
     geometry: tuple[Pair, Padding, Pair, int]
 
@@ -104,12 +158,14 @@ class Conv2D(Node):
         geometry: tuple[Pair, Padding, Pair, int],
         activation: str,
         alpha: float,
+        algorithm: str,
     ) -> np.ndarray:
-        y = B.conv2d_forward(x, kernel, bias, *geometry, activation, alpha)
+        y = B.conv2d_forward(x, kernel, bias, *geometry, activation, alpha, algorithm)
         ctx.saved = x, kernel, y if activation != "linear" else None
         ctx.geometry = geometry
         ctx.activation = activation
         ctx.alpha = alpha
+        ctx.algorithm = algorithm
         return y
 
     @staticmethod
@@ -118,8 +174,8 @@ class Conv2D(Node):
         need_x, need_kernel, need_bias = ctx.needs
         dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias)
         return (
-            B.conv2d_backward_input(dz, kernel, x.shape, *ctx.geometry) if need_x else None,
-            B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry) if need_kernel else None,
+            B.conv2d_backward_input(dz, kernel, x.shape, *ctx.geometry, ctx.algorithm) if need_x else None,
+            B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry, ctx.algorithm) if need_kernel else None,
             dbias,
         )
 
@@ -134,6 +190,7 @@ def conv2d(
     groups: int = 1,
     activation: str = "linear",
     alpha: float = 0.0,
+    algorithm: str | None = None,
     where: str = "conv2d",
 ) -> Tensor:
     """Convolution (cross-correlation) with bias and activation in one pass.
@@ -146,6 +203,7 @@ def conv2d(
         ((top, bottom), (left, right)).
     groups : the channels of x and K are cut into this many groups, each convolved on its own. Default 1.
     activation : a kind of `ops.activation`, default "linear"; alpha: its parameter.
+    algorithm : see `conv_algorithm`; None (the default) takes the global choice.
     where : the caller's name in messages.
 
     Returns
@@ -197,5 +255,6 @@ def conv2d(
         geometry=(steps, pads, spread, groups),
         activation=activation if fused else "linear",
         alpha=alpha if fused else 0.0,
+        algorithm=_algorithm if algorithm is None else check_algorithm(algorithm, where),
     )
     return y if fused else apply_activation(y, activation, alpha)

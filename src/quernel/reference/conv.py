@@ -2,6 +2,7 @@
 
 N images, H x W inputs of C channels, OH x OW outputs of K channels, a filter of KH x KW taps, G groups.
 Tap (i, j) meets output (p, q) at input (p * sh + i * dh - top, q * sw + j * dw - left); zero outside x.
+`algorithm` is for the kernels: here there is one way.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def conv2d_forward(
     groups: int,
     activation: str = "linear",
     alpha: float = 0.0,
+    algorithm: str = "auto",
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (KH, KW, C / G, K), bias (K,) or None, giving (N, OH, OW, K)."""
     kh, kw, _, filters = kernel.shape
@@ -84,6 +86,7 @@ def conv2d_backward_input(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> np.ndarray:
     """dy (N, OH, OW, K) back to dx (N, H, W, C): each tap's share goes where the tap met the input."""
     kh, kw, _, filters = kernel.shape
@@ -105,6 +108,7 @@ def conv2d_backward_kernel(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> np.ndarray:
     """dy (N, OH, OW, K) and x (N, H, W, C) to dkernel (KH, KW, C / G, K), a sum over all outputs."""
     kh, kw, _, filters = kernel_shape
