@@ -79,7 +79,7 @@ def test_an_empty_batch(rng):
         ({"groups": 0}, "groups"),
         ({"groups": 4, "kernel": np.ones((3, 3, 1, 6))}, "divisible by groups = 4, got 6"),
         ({"bias": np.ones(4)}, r"bias of shape \(6,\), got \(4,\)"),
-        ({"strides": 0}, "strides to be one or two integers of 1 or more, got 0"),
+        ({"strides": 0}, "strides to be one or two integers from 1 to 2.*got 0"),
         ({"strides": (1, 2, 3)}, "strides"),
         ({"dilation": -1}, "dilation"),
         ({"dilation": 3}, "dilation 3"),

@@ -167,6 +167,8 @@ cdef cnp.ndarray new_typed(object shape, int typenum):
     cdef Block owner
     cdef cnp.ndarray array
     cdef bint overflow = False
+    if len(shape) > 32:
+        raise ValueError(f"quernel: expected an array of at most 32 axes, got {len(shape)}")
     for extent in shape:
         dims[ndim] = extent
         if dims[ndim] and bytes > (<size_t> 1 << 62) // <size_t> dims[ndim]:

@@ -101,23 +101,20 @@ def axes_of(axis: Any, ndim: int, where: str) -> tuple[int, ...]:
     return axes
 
 
+# Sizes, strides, padding and dilation are at most this: no product of two of them overflows in a kernel.
+LARGEST = 2**31 - 1
+
+
 def pair(value: Any, where: str, name: str, least: int = 1) -> tuple[int, int]:
     """An integer, or two, as a pair (height, width)."""
-    if (
-        type(value) is tuple
-        and len(value) == 2
-        and type(value[0]) is type(value[1]) is int
-        and min(value) >= least
-    ):
-        return value
     values = list(value) if isinstance(value, tuple | list | np.ndarray) else [value, value]
     try:
         numbers = [operator.index(v) for v in values]
     except TypeError:
         numbers = []
-    if len(numbers) != 2 or min(numbers) < least:
+    if len(numbers) != 2 or not least <= min(numbers) <= max(numbers) <= LARGEST:
         raise ValueError(
-            f"{where}: expected {name} to be one or two integers of {least} or more, got {value!r}"
+            f"{where}: expected {name} to be one or two integers from {least} to 2**31 - 1, got {value!r}"
         )
     return numbers[0], numbers[1]
 

@@ -12,7 +12,7 @@ from quernel import backend as B
 from quernel.autograd import Node
 from quernel.ops.activation import activation as apply_activation
 from quernel.ops.activation import check_kind
-from quernel.ops.checks import pair, rank, reals
+from quernel.ops.checks import LARGEST, pair, rank, reals
 from quernel.ops.gemm import bias_backward
 from quernel.tensor import Tensor
 
@@ -129,7 +129,13 @@ def geometry(
             pads.append((0, 0))
         else:
             pads.append(padding[axis])  # type: ignore[arg-type]
-        positions = (n + sum(pads[axis]) - reach) // s + 1
+        padded = n + sum(pads[axis])
+        positions = (padded - reach) // s + 1
+        if padded > LARGEST:
+            raise ValueError(
+                f"{where}: expected padded images of less than 2**31 pixels in each direction, got {padded} "
+                f"(window {window}, strides {strides}, padding {padding!r}, dilation {dilation})"
+            )
         if n <= 0 or positions <= 0:
             raise ValueError(
                 f"{where}: expected images of at least {reach} pixels in {('height', 'width')[axis]} (window "

@@ -8,7 +8,7 @@ import numpy as np
 
 from quernel import backend as B
 from quernel.autograd import Node
-from quernel.ops.checks import pair, rank, real
+from quernel.ops.checks import LARGEST, pair, rank, real
 from quernel.ops.conv import Padding, Pair, geometry, padding_of
 from quernel.ops.reduce import mean
 from quernel.tensor import Tensor
@@ -55,6 +55,8 @@ def _window(x: Tensor, pool_size: Any, strides: Any, padding: Any, where: str) -
     size = pair(pool_size, where, "pool_size")
     steps = size if strides is None else pair(strides, where, "strides")
     pads, _ = geometry(x.data.shape[1:3], size, steps, padding_of(padding, where), (1, 1), where)
+    if size[0] * size[1] > LARGEST:
+        raise ValueError(f"{where}: expected a window of less than 2**31 positions, got pool_size {size}")
     if max(pads[0]) >= size[0] or max(pads[1]) >= size[1]:
         raise ValueError(f"{where}: expected padding smaller than pool_size {size}, got {padding!r}")
     return size, steps, pads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from itertools import pairwise
@@ -260,6 +261,8 @@ def pad(x: Any, widths: Any, value: float = 0.0) -> Tensor:
             f"pad: expected an integer, a pair (before, after) or one pair for each of the {x.data.ndim} "
             f"axes, all 0 or more, got {widths!r}"
         ) from None
+    if math.prod(n + a + b for n, (a, b) in zip(x.data.shape, pairs, strict=True)) >= 2**60:
+        raise ValueError(f"pad: the result would be too large: shape {x.shape} with widths {pairs}")
     if x.data.dtype.kind != "f":
         return wrap(np.pad(x.data, pairs, constant_values=value))
     return Pad.apply(x, widths=pairs, value=float(value))
