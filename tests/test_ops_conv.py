@@ -85,6 +85,8 @@ def test_an_empty_batch(rng):
         ({"dilation": 3}, "dilation 3"),
         ({"padding": "sane"}, "'same'.*got 'sane'"),
         ({"padding": -1}, "0 or more, got -1"),
+        ({"padding": 2**40}, r"less than 2\*\*31 pixels"),
+        ({"strides": 2**31}, r"from 1 to 2\*\*31 - 1, got 2147483648"),
         ({"padding": ((1, 1), (1, -1))}, "0 or more"),
         ({"padding": 0.5}, "got 0.5"),
         ({"padding": (1, 2, 3)}, "padding"),

@@ -102,3 +102,8 @@ def test_dense_refuses_what_does_not_fit(arguments, message):
     given = {"x": np.ones((2, 3)), "kernel": np.ones((3, 2)), "bias": np.ones(2)} | arguments
     with pytest.raises(ValueError, match=message):
         ops.dense(**given, where="here")
+
+
+def test_dense_of_nothing():
+    with pytest.raises(TypeError, match="here: expected a tensor as input, got None"):
+        ops.dense(None, np.ones((3, 2)), where="here")

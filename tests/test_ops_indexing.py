@@ -162,6 +162,7 @@ def test_types_are_joined():
         (lambda x: x.broadcast_to((3, 3, 4)), "do not broadcast"),
         (lambda x: x.broadcast_to((4,)), "does not broadcast to"),
         (lambda x: ops.pad(x, -1), "0 or more, got -1"),
+        (lambda x: ops.pad(x, 2**62), "too large"),
         (lambda x: ops.pad(x, [(1, 1)] * 2), "3 axes"),
         (lambda x: ops.split(x, 2, 1), "2 equal parts"),
         (lambda x: ops.split(x, 0), "0 equal parts"),

@@ -57,6 +57,7 @@ def test_the_first_of_ties_gets_the_gradient():
         ({"x": np.ones((1, 1, 4, 1))}, "at least 2 pixels in height"),
         ({"pool_size": 0}, "pool_size"),
         ({"strides": -1}, "strides"),
+        ({"pool_size": 2**30, "padding": "same"}, r"less than 2\*\*31 positions"),
         ({"padding": 2}, "smaller than pool_size"),
         ({"padding": "full"}, "'full'"),
     ],

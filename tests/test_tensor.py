@@ -138,6 +138,7 @@ def test_tensors_are_hashed_by_identity():
     a, b = qn.tensor([1.0]), qn.tensor([1.0])
     assert len({a, b, a}) == 2
     assert (a == b).tolist() == [True]
+    assert (a == None) is False and (a != None) is True  # noqa: E711
 
 
 def test_repr():

@@ -21,11 +21,15 @@ def real(x: Any) -> Tensor:
 
 
 def reals(where: str, *inputs: Any) -> list[Any]:
-    """The inputs as float tensors of one type; None stays None.
+    """The inputs as float tensors of one type; None stays None, but for the first.
 
     Tensors decide the type; arrays, lists, numbers and integer tensors follow them. Float tensors of two
     types are refused: mixing float64 in by accident would slow everything down, unseen.
     """
+    if inputs[0] is None:
+        raise TypeError(
+            f"{where}: expected a tensor as input, got None. Does the step before forget to return it?"
+        )
     dtype = None
     same = True
     for x in inputs:

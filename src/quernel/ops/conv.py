@@ -43,10 +43,10 @@ class conv_algorithm:
 
     Parameters
     ----------
-    name : ``"auto"`` (the default: the fastest by shape), ``"direct"`` (never Winograd, whose error in float32 is some
-        ten times larger), ``"winograd"`` (for every 3 x 3 and 5 x 5 filter with stride 1), ``"im2col"`` (the explicit
-        matrix of patches; groups and what Winograd does not admit fall back to direct). A layer's own choice
-        (``Conv2D(algorithm=...)``) comes first.
+    name : ``"auto"`` (the default: the fastest by shape), ``"direct"`` (never Winograd, whose error in
+        float32 is some ten times larger), ``"winograd"`` (for every 3 x 3 and 5 x 5 filter with stride 1),
+        ``"im2col"`` (the explicit matrix of patches; groups and what Winograd does not admit fall back to
+        direct). A layer's own choice (``Conv2D(algorithm=...)``) comes first.
 
     Raises
     ------
@@ -181,7 +181,9 @@ class Conv2D(Node):
         dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias)
         return (
             B.conv2d_backward_input(dz, kernel, x.shape, *ctx.geometry, ctx.algorithm) if need_x else None,
-            B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry, ctx.algorithm) if need_kernel else None,
+            B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry, ctx.algorithm)
+            if need_kernel
+            else None,
             dbias,
         )
 

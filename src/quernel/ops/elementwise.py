@@ -213,6 +213,7 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     ------
     ValueError : if `low` is above `high`.
     """
+    low, high = None if low is None else float(low), None if high is None else float(high)
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip: expected low <= high, got low = {low} and high = {high}")
     x = as_tensor(x)

@@ -17,6 +17,14 @@ def _swapped(function: Any) -> Any:
     return reflected
 
 
+def _equal(self: Tensor, other: Any) -> Any:
+    return NotImplemented if other is None else binary.equal(self, other)
+
+
+def _not_equal(self: Tensor, other: Any) -> Any:
+    return NotImplemented if other is None else binary.not_equal(self, other)
+
+
 def _clone(self: Tensor) -> Tensor:
     """A copy that gradients go through."""
     return (
@@ -62,8 +70,8 @@ _METHODS: dict[str, Any] = {
     "__rmul__": binary.multiply,
     "__neg__": elementwise.negative,
     "__abs__": elementwise.abs,
-    "__eq__": binary.equal,
-    "__ne__": binary.not_equal,
+    "__eq__": _equal,
+    "__ne__": _not_equal,
     "__lt__": binary.less,
     "__le__": binary.less_equal,
     "__gt__": binary.greater,
