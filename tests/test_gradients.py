@@ -68,6 +68,11 @@ def test_every_output_counts(rng):
         check_gradients(lambda x: (x * 2, product(x)), rng.normal(size=3))
 
 
+def test_a_function_that_is_not_the_same_each_time_is_refused():
+    with pytest.raises(ValueError, match="seed"):
+        check_gradients(lambda x: ops.dropout(x, 0.5), np.ones(100))
+
+
 def test_wrong_use():
     with pytest.raises(ValueError, match="float input"):
         check_gradients(lambda x: x, np.array([1, 2]))

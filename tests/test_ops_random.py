@@ -9,6 +9,7 @@ import pytest
 
 import quernel as qn
 from quernel import ops
+from quernel.testing import check_gradients
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,14 @@ def test_dropout_keeps_the_mean_and_uses_one_mask_both_ways():
     assert abs((y.data == 0).mean() - 0.25) < 0.02
     y.sum().backward()
     np.testing.assert_array_equal(x.grad.data, y.data)
+
+
+def test_gradients_of_dropout(rng):
+    def dropout(x):
+        qn.random.seed(5)
+        return ops.dropout(x, 0.3)
+
+    check_gradients(dropout, rng.normal(size=(4, 9)))
 
 
 def test_each_call_has_its_own_mask_and_the_seed_repeats_them():

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from quernel.autograd import Node
+from quernel.tensor import Tensor
 
 __all__ = ["Function"]
 
@@ -62,6 +63,12 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Any, **static: Any) -> Any:
         """Call the function on tensors (or values): a tensor or a tuple of tensors, recorded for backward."""
+        for name, value in static.items():
+            if isinstance(value, Tensor) and value.requires_grad:
+                raise TypeError(
+                    f"{cls.__qualname__}.apply: {name} is a tensor that requires a gradient; keyword "
+                    "arguments get none. Pass it as a positional argument, or detach() it."
+                )
         return _Custom.apply(cls, *inputs, **static)
 
 

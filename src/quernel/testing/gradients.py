@@ -46,7 +46,7 @@ def check_gradients(
     Raises
     ------
     AssertionError : if a gradient is wrong or missing, or the function changes its inputs.
-    TypeError, ValueError : if there is nothing to check.
+    TypeError, ValueError : if there is nothing to check, or the function is not the same each time.
 
     Examples
     --------
@@ -68,6 +68,12 @@ def check_gradients(
     for i, (tensor, x) in enumerate(zip(tensors, before, strict=True)):
         if not np.array_equal(tensor.data, x):
             raise AssertionError(f"check_gradients: the function or its backward changed input {i}")
+    again = _outputs(function(*tensors))
+    if not all(np.array_equal(y.data, z.data, equal_nan=True) for y, z in zip(outputs, again, strict=True)):
+        raise ValueError(
+            "check_gradients: the function gave two results for the same inputs; seed its random numbers "
+            "inside it (quernel.random.seed), or make them before"
+        )
     for i in floats:
         v = _direction(rng, arrays[i].shape)
 
