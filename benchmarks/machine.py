@@ -1,4 +1,5 @@
-"""The machine's two ceilings, measured in the run that quotes them: floating-point operations and bytes a second."""
+"""The machine's two ceilings, measured in the run that quotes them: floating-point operations and bytes a
+second."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from quernel import backend as B
 
 from .timing import interleaved
 
-# Sizes of products that fill tiles, cores and no more than the second-level cache: the best of them is the peak.
+# Sizes of products that fill tiles, cores and no more than the second-level cache: the best of them is the
+# peak.
 PEAK_SIZES = (336, 672, 1008, 1344)
 # Three arrays of this many bytes each: several times any cache.
 TRIAD_BYTES = 1 << 28

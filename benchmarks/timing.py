@@ -1,9 +1,11 @@
 """Timing two libraries in one process.
 
-Each library has its own pool of OpenMP threads, and after a region the threads of a pool spin for some milliseconds
-before they sleep: on two cores they would take a core from whoever computes next. So the sides take turns in bursts of
-many calls, with a pause before each burst that lets the other side's threads fall asleep, and a few calls first that
-wake the own ones. Turns alternate, so that a change of clock or of neighbours meets all sides alike.
+Each library has its own pool of OpenMP threads, and after a region the threads of a pool spin
+for some milliseconds
+before they sleep: on two cores they would take a core from whoever computes next. So the sides take turns in
+bursts of many calls, with a pause before each burst that lets the other side's threads fall asleep, and a
+few calls first that wake the own ones. Turns alternate, so that a change of clock or of neighbours meets all
+sides alike.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from typing import Any
 
 # GNU OpenMP's threads spin for at most some milliseconds once they have nothing to do.
 PAUSE_SECONDS = 0.03
-# A call shorter than this is timed together with its followers: the clock and the loop cost about 0.1 microseconds.
+# A call shorter than this is timed together with its followers: the clock and the loop cost about 0.1
+# microseconds.
 SHORT_SECONDS = 20e-6
 WARM_CALLS = 2
 

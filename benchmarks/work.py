@@ -20,7 +20,7 @@ class Work:
     inputs    draws the named arrays from (rng, dtype), channels last, as quernel stores them
     spec      the rest of the arguments
     flops     operations of the textbook algorithm; elements: array elements read or written at least once
-    tolerance relative to the largest element of each result, for the check of agreement
+    tolerance for the check of agreement, relative to the norm of each result
     """
 
     kind: str
@@ -34,8 +34,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Run:
-    """How one library does a piece of work: `call` does it, `read` turns what it returned into NumPy arrays in
-    quernel's layout."""
+    """How one library does a piece of work: `call` does it, `read` turns what it returned into NumPy arrays
+    in quernel's layout."""
 
     variant: str
     call: Callable[[], Any]
@@ -43,13 +43,16 @@ class Run:
 
 
 def disagreement(ours: list[Array], theirs: list[Array]) -> float:
-    """The largest difference, relative to the largest element of the result it is in."""
+    """The largest norm of a difference, relative to the norm of the result it is in.
+
+    Norms, because one element at a kink (a sum that is 0 but for rounding, before a relu) may differ altogether.
+    """
     if [a.shape for a in ours] != [a.shape for a in theirs]:
         return float("inf")
     worst = 0.0
     for a, b in zip(ours, theirs, strict=True):
-        if a.size:
-            scale = max(float(np.abs(b).max()), 1e-30)
-            difference = float(np.abs(a.astype(np.float64) - b).max()) / scale
-            worst = max(worst, difference if np.isfinite(difference) else float("inf"))
+        apart = float(np.linalg.norm((a.astype(np.float64) - b).ravel()))
+        worst = max(worst, apart / max(float(np.linalg.norm(b.ravel())), 1e-30) if apart else 0.0)
+        if not np.isfinite(apart):
+            return float("inf")
     return worst

@@ -1,0 +1,102 @@
+"""How quernel does each kind of work: its differentiable operations, as people call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import quernel as qn
+from quernel import backend as B
+from quernel import ops, optimizers
+from quernel.kernels import threads as kernel_threads
+
+from ..work import Array, Run, Work
+
+
+def _batch_norm(x: Any, gamma: Any, beta: Any, activation: str = "linear") -> Any:
+    c = gamma.shape[0]
+    mean, var = np.zeros(c, gamma.dtype), np.ones(c, gamma.dtype)
+    return ops.batch_norm(x, gamma, beta, mean, var, training=True, activation=activation)
+
+
+# kind -> function of the named inputs (tensors; integer arrays as they are) and of the spec
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "matmul": lambda a, b: ops.matmul(a, b),
+    "dense": lambda x, kernel, bias, activation="linear": ops.dense(x, kernel, bias, activation=activation),
+    "conv": lambda x, kernel, bias, **spec: ops.conv2d(x, kernel, bias, **spec),
+    "max_pool": lambda x, **spec: ops.max_pool2d(x, **spec),
+    "avg_pool": lambda x, **spec: ops.avg_pool2d(x, **spec),
+    "global_pool": lambda x: ops.global_average_pool2d(x),
+    "batch_norm": _batch_norm,
+    "lstm": lambda x, kernel, recurrent_kernel, bias: ops.lstm(x, kernel, recurrent_kernel, bias)[0],
+    "cross_entropy": lambda logits, target: ops.softmax_cross_entropy(logits, target),
+    "activation": lambda x, activation: ops.activation(x, activation),
+    "dropout": lambda x, rate: ops.dropout(x, rate, True),
+    "add": lambda a, b: ops.add(a, b),
+    "embedding": lambda table, indices: ops.embedding(indices, table),
+    "reduce": lambda x, op, axis: getattr(ops, op)(x, axis=axis),
+    "concatenate": lambda axis, **arrays: ops.concatenate(list(arrays.values()), axis=axis),
+}
+OPTIMIZERS = {
+    "adam": lambda p: optimizers.Adam(1e-3, parameters=p, epsilon=1e-8),
+    "adamw": lambda p: optimizers.AdamW(1e-3, parameters=p, epsilon=1e-8, weight_decay=0.01),
+    "sgd": lambda p: optimizers.SGD(1e-3, parameters=p, momentum=0.9),
+}
+
+
+class Side:
+    """quernel with its compiled kernels."""
+
+    name = "quernel"
+
+    def __init__(self, threads: int) -> None:
+        kernel_threads.set_num_threads(threads)
+
+    def runs(self, work: Work, inputs: dict[str, Array]) -> list[Run]:
+        if work.kind == "transpose":  # a transposed view costs nothing; here it is laid out anew
+            return [Run("", lambda: B.copy(inputs["x"].transpose(work.spec["axes"])), lambda y: [y])]
+        if work.kind == "optimizer":
+            return [self._optimizer(inputs, **work.spec)]
+        return [self._operation(work, inputs)]
+
+    def _operation(self, work: Work, inputs: dict[str, Array]) -> Run:
+        function = OPERATIONS[work.kind]
+        tensors = {
+            name: qn.Tensor(x, requires_grad="dy" in inputs) if x.dtype.kind == "f" else x
+            for name, x in inputs.items()
+            if name != "dy"
+        }
+        real = [t for t in tensors.values() if isinstance(t, qn.Tensor)]
+
+        def forward() -> Any:
+            with qn.no_grad():
+                return [function(**tensors, **work.spec)]
+
+        def both() -> Any:
+            for tensor in real:
+                tensor.grad = None
+            y = function(**tensors, **work.spec)
+            y.backward(inputs["dy"])
+            return [y, *(tensor.grad for tensor in real)]
+
+        return Run("", both if "dy" in inputs else forward, lambda out: _read(work, out))
+
+    def _optimizer(self, inputs: dict[str, Array], rule: str) -> Run:
+        parameters = [qn.Parameter(x.copy()) for name, x in inputs.items() if name.startswith("p")]
+        for parameter, name in zip(parameters, inputs, strict=False):
+            parameter.grad = qn.Tensor(inputs["g" + name[1:]])
+        optimizer = OPTIMIZERS[rule](parameters)
+        return Run("", optimizer.step, lambda _: [p.numpy().copy() for p in parameters])
+
+
+def _read(work: Work, outputs: list[Any]) -> list[Array]:
+    return read_random(work, [y.numpy() for y in outputs])
+
+
+def read_random(work: Work, outputs: list[Array]) -> list[Array]:
+    """Of random results only the share of zeros can agree."""
+    if work.kind == "dropout":
+        return [np.array([np.mean(y == 0)]) for y in outputs]
+    return outputs

@@ -1,0 +1,1 @@
+"""What is measured: `kernels` are single operations, `training` and `inference` are networks."""

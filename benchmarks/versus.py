@@ -1,0 +1,130 @@
+"""quernel beside another library, in one process.
+
+    python -m benchmarks.versus --suite kernels|training|inference --peer numpy|torch|jax|sklearn --threads N
+    --json FILE
+
+For each piece of work: both sides do it once and must agree; then they take turns (`benchmarks.timing`). Of
+a peer's variants (PyTorch in NCHW and channels_last) the fastest counts. A ratio above 1 means that quernel
+is faster. The share of the peak is that of the ceiling which binds (operations or bytes,
+`benchmarks.machine`), both measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+SUITES = ("kernels", "training", "inference")
+# How many threads a library takes is read from the environment when it is loaded, so before this program
+# does anything.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "QUERNEL_NUM_THREADS")
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.versus", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--suite", choices=SUITES, default="kernels")
+    parser.add_argument("--peer", choices=("numpy", "torch", "jax", "sklearn"), default="torch")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name contains this")
+    parser.add_argument("--bursts", type=int, default=5, help="turns of each side (default 5)")
+    parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn (default 0.15)")
+    return parser.parse_args(argv)
+
+
+def with_threads(threads: int, peer: str) -> None:
+    """Start this program anew with the environment that libraries read when they are loaded, if it is not so
+    yet.
+
+    JAX has no such variable and takes the cores that the process may use.
+    """
+    wanted = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.versus", *sys.argv[1:]])
+    if peer == "jax":
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    """The rows, one by one as they are measured."""
+    import numpy as np
+
+    from .machine import measure as measure_machine
+    from .sides import peer as make_peer
+    from .sides.quernel_side import Side
+    from .timing import interleaved
+    from .work import disagreement
+
+    quernel_side, peer_side = Side(options.threads), make_peer(options.peer, options.threads)
+    machine = measure_machine(options.dtype)
+    print(describe(options, machine.flops, machine.bandwidth), flush=True)
+    suite = importlib.import_module(f"benchmarks.suites.{options.suite}")
+    for work in suite.works():
+        if options.match not in work.name:
+            continue
+        inputs = work.inputs(np.random.default_rng(0), options.dtype)
+        theirs = peer_side.runs(work, inputs)
+        if not theirs:
+            continue
+        (ours,) = quernel_side.runs(work, inputs)
+        result = ours.read(ours.call())
+        for run in theirs:
+            apart = disagreement(result, run.read(run.call()))
+            if apart > work.tolerance:
+                raise SystemExit(
+                    f"{work.name}: quernel and {options.peer} {run.variant} differ by {apart:.1e}, "
+                    f"{work.tolerance:.0e} is allowed"
+                )
+        calls = {"quernel": ours.call, **{f"peer {run.variant}": run.call for run in theirs}}
+        times = interleaved(calls, bursts=options.bursts, burst_seconds=options.seconds)
+        best = min(theirs, key=lambda run: times[f"peer {run.variant}"].median)
+        mine, other = times["quernel"], times[f"peer {best.variant}"]
+        least = machine.seconds(work.flops, work.elements * np.dtype(options.dtype).itemsize)
+        yield {
+            "suite": options.suite, "case": work.name, "threads": options.threads, "dtype": options.dtype,
+            "quernel_ms": mine.median * 1e3, "peer": options.peer, "peer_variant": best.variant,
+            "peer_ms": other.median * 1e3, "ratio": other.median / mine.median,
+            "share_of_peak": least / mine.median,
+            "quernel_min_ms": mine.minimum * 1e3, "peer_min_ms": other.minimum * 1e3,
+        }  # fmt: skip
+
+
+def describe(options: argparse.Namespace, flops: float, bandwidth: float) -> str:
+    import quernel
+
+    return (
+        f"quernel {quernel.__version__} beside {options.peer}, {options.threads} thread(s), {options.dtype}, "
+        f"{platform.machine()}: peaks {flops / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s\n"
+        f"{'case':<72}{'quernel ms':>11}{'peer ms':>10}{'ratio':>7}{'of peak':>9}  variant"
+    )
+
+
+def line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['case']:<72}{row['quernel_ms']:>11.3f}{row['peer_ms']:>10.3f}{row['ratio']:>7.2f}"
+        f"{row['share_of_peak']:>9.0%}  {row['peer_variant']}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = parse(argv)
+    with_threads(options.threads, options.peer)
+    rows = []
+    for row in measure(options):
+        rows.append(row)
+        print(line(row), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
