@@ -8,6 +8,9 @@ import zlib
 import numpy as np
 import pytest
 
+# Before quernel is imported: blocks of memory are framed by a pattern and filled with NaN in all tests.
+os.environ.setdefault("QUERNEL_MEMORY_GUARD", "1")
+
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:

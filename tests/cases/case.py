@@ -68,6 +68,7 @@ class Case:
     make      draws the positional arguments
     bound     error allowed in each output, absolute
     in_place  positions of arguments that the function updates (they count as outputs, after the results)
+    contiguous  positions of arguments that have to be contiguous
     rows      positions of arguments whose axis 0 is the batch, for functions used at inference: a row of the
               result must not depend on its neighbours
     same_type compare with the reference in the same real type (random numbers: the bits are the contract)
@@ -80,6 +81,7 @@ class Case:
     make: Callable[[Draw], list[Any]]
     bound: Bound
     in_place: tuple[int, ...] = ()
+    contiguous: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
     same_type: bool = False
     flops: float = 0.0

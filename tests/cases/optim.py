@@ -34,7 +34,7 @@ def _update(function: str, name: str, shapes: Shapes, kinds: Sequence[str], hype
     changed = tuple(i for i, kind in enumerate(kinds) if i != 1 and kind != "none")
     return Case(
         function, f"{name}-{_name(shapes)}", lambda d: [*_lists(d, shapes, *kinds), hyper.copy()],
-        relative(FEW, floor=FEW), in_place=changed, flops=10 * sum(size(*s) for s in shapes),
+        relative(FEW, floor=FEW), in_place=changed, contiguous=(1,), flops=10 * sum(size(*s) for s in shapes),
         elements=(2 * len(changed) + 1) * sum(size(*s) for s in shapes),
     )  # fmt: skip
 
@@ -59,7 +59,8 @@ def rmsprop(shapes: Shapes, momentum: float = 0.0, centered: bool = False, decay
     changed = tuple(i for i, kind in enumerate(kinds) if i != 1 and kind != "none")
     return Case(
         "rmsprop_update", f"m{momentum}{'-centered' * centered}-wd{decay}-{_name(shapes)}", make,
-        relative(FEW, floor=2 * FEW), in_place=changed, elements=5 * sum(size(*s) for s in shapes),
+        relative(FEW, floor=2 * FEW), in_place=changed, contiguous=(1,),
+        elements=5 * sum(size(*s) for s in shapes),
     )  # fmt: skip
 
 

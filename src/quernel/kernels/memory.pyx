@@ -218,6 +218,11 @@ def memory_stats():
     }
 
 
+def is_guarded():
+    """Whether blocks are framed and poisoned (``QUERNEL_MEMORY_GUARD=1``)."""
+    return bool(pool_guard)
+
+
 def empty_cache():
     """Return the free blocks to the operating system."""
     pool_empty_()

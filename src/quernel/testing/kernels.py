@@ -25,6 +25,7 @@ def check_kernel(
     bound: Bound,
     *,
     in_place: Iterable[int] = (),
+    contiguous: Iterable[int] = (),
     rows: Iterable[int] = (),
     same_type: bool = False,
     dtype: Any = np.float32,
@@ -49,6 +50,7 @@ def check_kernel(
     bound : ``bound(arguments64, outputs64, eps)`` gives the error allowed in each output, arrays or numbers.
         Outputs are the arrays returned, then those updated in place. 0 asks for equality.
     in_place : positions of the arguments that the kernel updates.
+    contiguous : positions of the arguments that have to be contiguous: these are not tried in other layouts.
     rows : positions of the arguments whose axis 0 is the batch (then also axis 0 of every output); none if
         rows of the result may depend on each other.
     same_type : compare with the reference in `dtype` instead of float64.
@@ -75,7 +77,7 @@ def check_kernel(
     changed, batch = tuple(in_place), tuple(rows)
     given = [arrays.mapped(arrays.cast(dtype), value) for value in arguments]
     before = violations() if violations else 0
-    call = _Caller(kernel, changed)
+    call = _Caller(kernel, changed, tuple(contiguous))
 
     first = check_result(
         kernel, reference, arguments, bound, in_place=changed, same_type=same_type, dtype=dtype
@@ -123,8 +125,8 @@ def check_result(
 class _Caller:
     """Calls a kernel on copies of its arguments and looks after those."""
 
-    def __init__(self, kernel: Kernel, in_place: tuple[int, ...]) -> None:
-        self.kernel, self.in_place = kernel, in_place
+    def __init__(self, kernel: Kernel, in_place: tuple[int, ...], contiguous: tuple[int, ...] = ()) -> None:
+        self.kernel, self.in_place, self.contiguous = kernel, in_place, contiguous
 
     def __call__(self, given: Sequence[Any], dress: Callable[[Array], Array] = np.copy) -> list[Array]:
         """Outputs of one call, copied; `dress` lays out the arguments that are only read."""
@@ -134,9 +136,10 @@ class _Caller:
             frames.append(arrays.Framed(x))
             return frames[-1].view
 
-        args = [
-            arrays.mapped(framed if i in self.in_place else dress, value) for i, value in enumerate(given)
-        ]
+        def laid_out(i: int) -> Callable[[Array], Array]:
+            return framed if i in self.in_place else np.copy if i in self.contiguous else dress
+
+        args = [arrays.mapped(laid_out(i), value) for i, value in enumerate(given)]
         results = arrays.arrays_in(self.kernel(*args))
         inputs = arrays.arrays_in([value for i, value in enumerate(args) if i not in self.in_place])
         originals = arrays.arrays_in([value for i, value in enumerate(given) if i not in self.in_place])
