@@ -38,12 +38,12 @@ struct norm_args {
     int global; /* norm[0] is that of all arrays together */
 };
 
-#define OPTIM_KERNELS(K)                                                                                     \
-    K(sgd_update)                                                                                            \
-    K(rmsprop_update)                                                                                        \
-    K(adam_update)                                                                                           \
-    K(clip_by_value)                                                                                         \
-    K(norm_partial)                                                                                          \
-    K(norm_combine)                                                                                          \
+#define OPTIM_KERNELS(K)                                                                                               \
+    K(sgd_update)                                                                                                      \
+    K(rmsprop_update)                                                                                                  \
+    K(adam_update)                                                                                                     \
+    K(clip_by_value)                                                                                                   \
+    K(norm_partial)                                                                                                    \
+    K(norm_combine)                                                                                                    \
     K(norm_scale)
 #endif

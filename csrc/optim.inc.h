@@ -7,8 +7,7 @@ struct FN(chunk) {
 };
 
 /* In the last array whose first chunk is not past the unit; empty arrays, which have no chunk, come before. */
-QUERNEL_INLINE struct FN(chunk) FN(chunk_at)(const struct optim_array *arrays, ptrdiff_t count,
-                                             ptrdiff_t unit)
+QUERNEL_INLINE struct FN(chunk) FN(chunk_at)(const struct optim_array *arrays, ptrdiff_t count, ptrdiff_t unit)
 {
     ptrdiff_t low = 0, high = count;
     while (high - low > 1) {

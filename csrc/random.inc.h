@@ -171,7 +171,6 @@ static void FN(random_normal)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void
             FN(store_upto)(u + j, r * cosine, left);
             FN(store_upto)(v + j, r * sine, left);
         }
-        for (ptrdiff_t j = 0; j < n; j++)
-            y[i + j] = (REAL)a->from + (REAL)a->span * (j % 2 ? v[j / 2] : u[j / 2]);
+        for (ptrdiff_t j = 0; j < n; j++) y[i + j] = (REAL)a->from + (REAL)a->span * (j % 2 ? v[j / 2] : u[j / 2]);
     }
 }

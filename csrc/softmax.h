@@ -36,13 +36,13 @@ struct softmax_xent_args {
     int has_ignore;
 };
 
-#define SOFTMAX_KERNELS(K)                                                                                   \
-    K(softmax_forward)                                                                                       \
-    K(softmax_backward)                                                                                      \
-    K(log_softmax_forward)                                                                                   \
-    K(log_softmax_backward)                                                                                  \
-    K(softmax_xent_forward)                                                                                  \
-    K(softmax_xent_backward)                                                                                 \
-    K(softmax_xent_soft_forward)                                                                             \
+#define SOFTMAX_KERNELS(K)                                                                                             \
+    K(softmax_forward)                                                                                                 \
+    K(softmax_backward)                                                                                                \
+    K(log_softmax_forward)                                                                                             \
+    K(log_softmax_backward)                                                                                            \
+    K(softmax_xent_forward)                                                                                            \
+    K(softmax_xent_backward)                                                                                           \
+    K(softmax_xent_soft_forward)                                                                                       \
     K(softmax_xent_soft_backward)
 #endif

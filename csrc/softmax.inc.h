@@ -6,12 +6,9 @@
  * ulps of the piece, whatever the length of the row. */
 enum { FN(SUM_VECTORS) = 64 };
 
-#define NEG_INF ((REAL)-INFINITY)
+#define NEG_INF (-(REAL)INFINITY)
 
-QUERNEL_INLINE vec FN(log_of)(REAL x)
-{
-    return FN(vlog)(FN(splat)(x));
-}
+QUERNEL_INLINE vec FN(log_of)(REAL x) { return FN(vlog)(FN(splat)(x)); }
 
 /* The largest of a row; NaN may be lost here, the sum of exp finds it again. */
 static REAL FN(row_max)(const REAL *x, ptrdiff_t C)
@@ -22,16 +19,16 @@ static REAL FN(row_max)(const REAL *x, ptrdiff_t C)
 }
 
 /* sum_c of TERM, a vector that may use c (first element) and n (elements left); 0 in lanes from n on. */
-#define ROW_SUM(total, TERM)                                                                                 \
-    for (ptrdiff_t begin_ = 0; begin_ < C; begin_ += FN(SUM_VECTORS) * VL) {                                 \
-        const ptrdiff_t end_ = C - begin_ < FN(SUM_VECTORS) * VL ? C : begin_ + FN(SUM_VECTORS) * VL;        \
-        vec piece_ = {0};                                                                                    \
-        for (ptrdiff_t c = begin_; c < end_; c += VL) {                                                      \
-            const ptrdiff_t n = C - c;                                                                       \
-            (void)n;                                                                                         \
-            piece_ += (TERM);                                                                                \
-        }                                                                                                    \
-        total += (double)FN(hsum)(piece_);                                                                   \
+#define ROW_SUM(total, TERM)                                                                                           \
+    for (ptrdiff_t begin_ = 0; begin_ < C; begin_ += FN(SUM_VECTORS) * VL) {                                           \
+        const ptrdiff_t end_ = C - begin_ < FN(SUM_VECTORS) * VL ? C : begin_ + FN(SUM_VECTORS) * VL;                  \
+        vec piece_ = {0};                                                                                              \
+        for (ptrdiff_t c = begin_; c < end_; c += VL) {                                                                \
+            const ptrdiff_t n = C - c;                                                                                 \
+            (void)n;                                                                                                   \
+            piece_ += (TERM);                                                                                          \
+        }                                                                                                              \
+        total += (double)FN(hsum)(piece_);                                                                             \
     }
 
 /* sum_c exp(x_c - shift); if e is given, the terms are kept there. */
@@ -40,8 +37,7 @@ static REAL FN(row_sum_exp)(REAL *restrict e, const REAL *x, REAL shift, ptrdiff
     double sum = 0;
     if (e) {
         vec term;
-        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift),
-                      FN(store_upto)(e + c, term, n), term))
+        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
     } else {
         ROW_SUM(sum, FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift))
     }
@@ -62,8 +58,7 @@ static void FN(softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, vo
             FN(store_upto)(y, e / FN(hsum)(e), C);
         } else {
             const REAL scale = 1 / FN(row_sum_exp)(y, x, FN(row_max)(x, C), C);
-            for (ptrdiff_t c = 0; c < C; c += VL)
-                FN(store_upto)(y + c, FN(load_upto)(y + c, C - c, 0) * scale, C - c);
+            for (ptrdiff_t c = 0; c < C; c += VL) FN(store_upto)(y + c, FN(load_upto)(y + c, C - c, 0) * scale, C - c);
         }
     }
 }
@@ -148,8 +143,7 @@ QUERNEL_INLINE ivec FN(lanes_below)(ptrdiff_t n)
 }
 
 /* (1 - s) t + s / C, times w, in lanes below n; t NULL is all 0, w NULL all 1. */
-QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep,
-                                REAL spread)
+QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep, REAL spread)
 {
     vec q = FN(splat)(spread);
     if (t) q += FN(load_upto)(t + c, n, 0) * keep;
@@ -158,8 +152,8 @@ QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdi
 }
 
 /* sum_c q_c (lse - x_c), where q_c is not 0. */
-static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep,
-                         REAL spread, ptrdiff_t C)
+static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep, REAL spread,
+                         ptrdiff_t C)
 {
     double sum = 0;
     vec q;

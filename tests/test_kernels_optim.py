@@ -138,6 +138,16 @@ def test_no_arrays(functions: Any) -> None:
     assert functions.clip_by_global_norm([], 1) == 0
 
 
+def test_gradients_are_only_read() -> None:
+    wide = np.arange(8, dtype=np.float32)
+    wide.flags.writeable = False
+    p = np.zeros(4, np.float32)
+    kernels.sgd_update([p], [wide[::2]], None, np.array([1.0, 0, 0, 0]))
+    np.testing.assert_array_equal(p, [0, -2, -4, -6])
+    with pytest.raises(ValueError, match="contiguous and writable"):
+        kernels.clip_by_value([wide], -1, 1)
+
+
 def test_arrays_that_do_not_fit_are_refused_and_nothing_changes() -> None:
     good, other = np.ones((4, 4), np.float32), np.ones((4, 4), np.float32)
     read_only = np.ones((4, 4), np.float32)

@@ -5,7 +5,7 @@ cimport numpy as cnp
 import numpy as np
 
 from quernel.kernels.launch cimport for_range, kernel_of, launch, parallel
-from quernel.kernels.memory cimport new_typed, real_of
+from quernel.kernels.memory cimport new_typed, ready, real_of
 
 cnp.import_array()
 
@@ -52,9 +52,12 @@ cdef enum:
 cdef class Table:
     """The arrays of one call as the kernels see them, all of one real type; lists match one by one.
 
-    What does not fit (another type or size, not contiguous, not writable) raises before anything changes.
+    Params, states, and gradients without params (which are to be clipped) change in place: what is of another type or
+    size, not contiguous or not writable raises before anything changes. Gradients that are only read are copied if
+    need be.
     """
     cdef cnp.ndarray memory
+    cdef list grads  # keeps the copies alive
     cdef optim_array *rows
     cdef Py_ssize_t count, chunks, grain
     cdef int real
@@ -63,23 +66,24 @@ cdef class Table:
         cdef Py_ssize_t i, elements = 0
         cdef int slot
         cdef optim_array *row
-        self.count = len(grads)
-        self.real = real_of(grads[0]) if self.count else 0
+        self.grads = list(grads) if params is None else [ready(g) for g in grads]
+        self.count = len(self.grads)
+        self.real = real_of(self.grads[0]) if self.count else 0
         self.memory = new_typed((self.count * <Py_ssize_t> sizeof(optim_array),), cnp.NPY_UINT8)
         self.rows = <optim_array *> cnp.PyArray_DATA(self.memory)
         for i in range(self.count):
             row = &self.rows[i]
-            row.size = cnp.PyArray_SIZE(grads[i])
+            row.size = cnp.PyArray_SIZE(self.grads[i])
             row.first = self.chunks
-            row.g = self.data(grads, i)
-            row.p = self.data(params, i)
+            row.g = self.data(self.grads, i, params is None)
+            row.p = self.data(params, i, True)
             for slot in range(OPTIM_STATES):
-                row.state[slot] = self.data(states[slot], i) if slot < len(states) else NULL
+                row.state[slot] = self.data(states[slot], i, True) if slot < len(states) else NULL
             self.chunks += (row.size + OPTIM_CHUNK - 1) // OPTIM_CHUNK
             elements += row.size
         self.grain = 1 + GRAIN_ELEMENTS * self.chunks // (1 + elements)
 
-    cdef void *data(self, arrays, Py_ssize_t i) except? NULL:
+    cdef void *data(self, arrays, Py_ssize_t i, bint changes) except? NULL:
         """The memory of arrays[i], of the size of the gradient; NULL if there is no such list."""
         cdef cnp.ndarray x
         if arrays is None:
@@ -94,7 +98,7 @@ cdef class Table:
                 f"optimizer update: array {i} is {arrays[i].dtype} {arrays[i].shape}, expected one of "
                 f"{self.rows[i].size} elements of {np.dtype(np.float64 if self.real else np.float32)}"
             )
-        if not cnp.PyArray_ISCARRAY(x):
+        if changes and not cnp.PyArray_ISCARRAY(x):
             raise ValueError(f"optimizer update: array {i} must be contiguous and writable: it changes in place")
         return cnp.PyArray_DATA(x)
 

@@ -135,7 +135,7 @@ class Optimizer:
         ):
             hint = "model.parameters()" if hasattr(parameters, "parameters") else "[parameter]"
             raise TypeError(
-                f"{self.name}: parameters must be a list of them, got {type(parameters).__name__}; pass {hint}"
+                f"{self.name}: expected a list of parameters, got {type(parameters).__name__}; pass {hint}"
             )
         return list(parameters)
 
