@@ -26,7 +26,7 @@ QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
 }
 #undef LIBM
 
-/* nan on either side comes through. */
+/* nan on either side comes through: vmax and vmin give b then. */
 QUERNEL_INLINE vec FN(maximum)(vec a, vec b) { return FN(select)((a > b) | (a != a), a, b); }
 
 QUERNEL_INLINE vec FN(minimum)(vec a, vec b) { return FN(select)((a < b) | (a != a), a, b); }
@@ -82,23 +82,23 @@ static void FN(binary_power)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void 
     FN(map_walk)(args, lo, hi, 2, FN(binary_power_row));
 }
 
-/* Comparisons and choice: plain loops over bytes and reals, which the compiler vectorises when strides are literal. */
-#define COMPARE_LOOP(STEP_A, STEP_B, OPERATOR)                                                                         \
-    for (ptrdiff_t i = 0; i < n; i++)                                                                                  \
-        y[i] = *(const REAL *)(a + i * (ptrdiff_t)(STEP_A)) OPERATOR * (const REAL *)(b + i * (ptrdiff_t)(STEP_B));
+/* A comparison gives 0 or -1 in each lane; a boolean is a byte of 0 or 1. */
+typedef signed char FN(flags) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
 
 #define COMPARE_KERNEL(NAME, OPERATOR)                                                                                 \
     static void FN(NAME##_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)                 \
     {                                                                                                                  \
-        unsigned char *restrict y = y_n;                                                                               \
-        const char *a = x[0], *b = x[1];                                                                               \
+        signed char *y = y_n;                                                                                          \
         const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];            \
-        if (step_a == sizeof(REAL) && step_b == sizeof(REAL))                                                          \
-            COMPARE_LOOP(sizeof(REAL), sizeof(REAL), OPERATOR)                                                         \
-        else if (step_a == sizeof(REAL) && step_b == 0)                                                                \
-            COMPARE_LOOP(sizeof(REAL), 0, OPERATOR)                                                                    \
-        else                                                                                                           \
-            COMPARE_LOOP(step_a, step_b, OPERATOR)                                                                     \
+        for (ptrdiff_t i = 0; i < n; i += VL) {                                                                        \
+            const vec a = FN(map_lanes)(x[0] + i * step_a, step_a, n - i);                                             \
+            const vec b = FN(map_lanes)(x[1] + i * step_b, step_b, n - i);                                             \
+            const FN(flags) holds = -__builtin_convertvector(a OPERATOR b, FN(flags));                                 \
+            if (n - i >= VL)                                                                                           \
+                memcpy(y + i, &holds, sizeof holds);                                                                   \
+            else                                                                                                       \
+                memcpy(y + i, &holds, (size_t)(n - i));                                                                \
+        }                                                                                                              \
     }                                                                                                                  \
     static void FN(NAME)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                                  \
     {                                                                                                                  \
@@ -112,8 +112,8 @@ COMPARE_KERNEL(compare_less_equal, <=)
 COMPARE_KERNEL(compare_greater, >)
 COMPARE_KERNEL(compare_greater_equal, >=)
 #undef COMPARE_KERNEL
-#undef COMPARE_LOOP
 
+/* Literal strides let the compiler vectorise. */
 QUERNEL_INLINE void FN(where_loop)(REAL *restrict y, const char *a, ptrdiff_t step_a, const char *b, ptrdiff_t step_b,
                                    const char *condition, ptrdiff_t step_c, ptrdiff_t n)
 {

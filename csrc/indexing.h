@@ -1,9 +1,12 @@
 /* indexing.h   Moving elements of 1, 2, 4 or 8 bytes, whatever they mean.
  *
  * move_<bytes>: y[i] = x[0][i] over struct map_args (elementwise.h) with any strides on both sides; a unit is one
- * element. fill_<bytes>: y[i] = the first bytes of p. transpose_<bytes>: move for x contiguous along the last dimension
- * but one, T, and y along the last, L; a unit is TRANSPOSE_TILE indices of T. Tiles are read and written in whole cache
- * lines and turned in between.
+ * element.
+ *
+ * fill_<bytes>: y[i] = the first bytes of p.
+ *
+ * transpose_<bytes>: move for x contiguous along the last dimension but one, T, and y along the last, L; a unit is a
+ * block of TRANSPOSE_BLOCK x TRANSPOSE_BLOCK of them, turned tile by tile.
  *
  * gather_<bytes>: x (O, A, J) -> y (O, n, J), y[o, i] = x[o, indices[i]]; J counts elements, a unit is one (o, i).
  *
@@ -17,8 +20,9 @@
 #include <stdint.h>
 
 enum {
-    TRANSPOSE_TILE = 16, /* 16 floats are a cache line */
-    SCATTER_WIDTH = 1024 /* 4 kB of floats: a row worth a unit of its own */
+    TRANSPOSE_TILE = 16,   /* 16 floats are a cache line */
+    TRANSPOSE_BLOCK = 256, /* best of 16 to 4096 for copies of 64 MB: long runs in each page, work for many threads */
+    SCATTER_WIDTH = 1024   /* 4 kB of floats: a row worth a unit of its own */
 };
 
 struct gather_args {

@@ -17,40 +17,86 @@ QUERNEL_INLINE void FN(move_row)(const struct map_args *m, char *y, const char *
         FN(move_elements)(y, y_step, x, x_step, n, (size_t)bytes);
 }
 
+/* Rows of 16 bytes become columns: 4 x 4 elements of 4 bytes, 2 x 2 of 8. */
+typedef uint32_t FN(four) __attribute__((vector_size(16)));
+typedef uint64_t FN(two) __attribute__((vector_size(16)));
+
+#ifdef __clang__
+#define PICK(TYPE, A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+#else
+#define PICK(TYPE, A, B, ...) __builtin_shuffle(A, B, (TYPE){__VA_ARGS__})
+#endif
+
+QUERNEL_INLINE void FN(turn_4)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step)
+{
+    FN(four) r[4], half[4];
+    for (ptrdiff_t i = 0; i < 4; i++) memcpy(&r[i], x + i * x_step, 16);
+    for (ptrdiff_t i = 0; i < 2; i++) {
+        half[i] = PICK(FN(four), r[i], r[i + 2], 0, 4, 1, 5);
+        half[i + 2] = PICK(FN(four), r[i], r[i + 2], 2, 6, 3, 7);
+    }
+    for (ptrdiff_t i = 0; i < 4; i += 2) {
+        r[i] = PICK(FN(four), half[i], half[i + 1], 0, 4, 1, 5);
+        r[i + 1] = PICK(FN(four), half[i], half[i + 1], 2, 6, 3, 7);
+    }
+    for (ptrdiff_t i = 0; i < 4; i++) memcpy(y + i * y_step, &r[i], 16);
+}
+
+QUERNEL_INLINE void FN(turn_8)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step)
+{
+    FN(two) a, b;
+    memcpy(&a, x, 16);
+    memcpy(&b, x + x_step, 16);
+    const FN(two) low = PICK(FN(two), a, b, 0, 2), high = PICK(FN(two), a, b, 1, 3);
+    memcpy(y, &low, 16);
+    memcpy(y + y_step, &high, 16);
+}
+#undef PICK
+
 /* y[t, l] = x[t, l] for a whole tile: x contiguous along t, y along l. */
-QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step, size_t bytes)
+QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step, ptrdiff_t bytes)
 {
     enum { TILE = TRANSPOSE_TILE };
-    char in[TILE * TILE * 8], out[TILE * TILE * 8];
-    for (ptrdiff_t l = 0; l < TILE; l++) memcpy(in + (size_t)l * TILE * bytes, x + l * x_step, TILE * bytes);
-    for (size_t t = 0; t < TILE; t++)
-        for (size_t l = 0; l < TILE; l++) memcpy(out + (t * TILE + l) * bytes, in + (l * TILE + t) * bytes, bytes);
-    for (ptrdiff_t t = 0; t < TILE; t++) memcpy(y + t * y_step, out + (size_t)t * TILE * bytes, TILE * bytes);
+    if (bytes == 4) {
+        for (ptrdiff_t t = 0; t < TILE; t += 4)
+            for (ptrdiff_t l = 0; l < TILE; l += 4)
+                FN(turn_4)(y + t * y_step + l * 4, y_step, x + l * x_step + t * 4, x_step);
+    } else if (bytes == 8) {
+        for (ptrdiff_t t = 0; t < TILE; t += 2)
+            for (ptrdiff_t l = 0; l < TILE; l += 2)
+                FN(turn_8)(y + t * y_step + l * 8, y_step, x + l * x_step + t * 8, x_step);
+    } else {
+        for (ptrdiff_t t = 0; t < TILE; t++)
+            FN(move_elements)(y + t * y_step, bytes, x + t * bytes, x_step, TILE, (size_t)bytes);
+    }
 }
 
 QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
 {
-    enum { TILE = TRANSPOSE_TILE };
+    enum { TILE = TRANSPOSE_TILE, BLOCK = TRANSPOSE_BLOCK };
     const ptrdiff_t last = m->dims - 1, T = m->shape[last - 1], L = m->shape[last];
     const ptrdiff_t y_step = m->y_stride_bytes[last - 1], x_step = m->stride_bytes[0][last];
-    const ptrdiff_t blocks = (T + TILE - 1) / TILE;
+    const ptrdiff_t t_blocks = (T + BLOCK - 1) / BLOCK, l_blocks = (L + BLOCK - 1) / BLOCK;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const ptrdiff_t t = unit % blocks * TILE, high = T - t < TILE ? T - t : TILE;
-        char *y = (char *)m->y + t * y_step;
-        const char *x = (const char *)m->x[0] + t * bytes;
-        ptrdiff_t rest = unit / blocks, l = 0;
+        const ptrdiff_t l = unit % l_blocks * BLOCK, wide = L - l < BLOCK ? L - l : BLOCK;
+        const ptrdiff_t t = unit / l_blocks % t_blocks * BLOCK, high = T - t < BLOCK ? T - t : BLOCK;
+        char *y = (char *)m->y + t * y_step + l * bytes;
+        const char *x = (const char *)m->x[0] + t * bytes + l * x_step;
+        ptrdiff_t rest = unit / (l_blocks * t_blocks);
         for (ptrdiff_t d = last - 2; d >= 0; d--) {
             y += rest % m->shape[d] * m->y_stride_bytes[d];
             x += rest % m->shape[d] * m->stride_bytes[0][d];
             rest /= m->shape[d];
         }
-        if (high == TILE)
-            for (; l + TILE <= L; l += TILE)
-                FN(turn_tile)(y + l * bytes, y_step, x + l * x_step, x_step, (size_t)bytes);
-        for (; l < L; l += TILE)
-            for (ptrdiff_t i = 0; i < high; i++)
-                FN(move_elements)(y + i * y_step + l * bytes, bytes, x + i * bytes + l * x_step, x_step,
-                                  L - l < TILE ? L - l : TILE, (size_t)bytes);
+        for (ptrdiff_t j = 0; j < wide; j += TILE) {
+            ptrdiff_t i = 0;
+            if (j + TILE <= wide)
+                for (; i + TILE <= high; i += TILE)
+                    FN(turn_tile)(y + i * y_step + j * bytes, y_step, x + i * bytes + j * x_step, x_step, bytes);
+            for (; i < high; i++)
+                FN(move_elements)(y + i * y_step + j * bytes, bytes, x + i * bytes + j * x_step, x_step,
+                                  wide - j < TILE ? wide - j : TILE, (size_t)bytes);
+        }
     }
 }
 

@@ -41,18 +41,15 @@ QUERNEL_INLINE void FN(map_walk)(const struct map_args *m, ptrdiff_t lo, ptrdiff
     }
 }
 
-/* Lanes of an operand with any stride: `n` of them, the rest filled with 1, for which every f is defined. */
-QUERNEL_INLINE vec FN(map_fetch)(const char *x, ptrdiff_t stride_bytes, ptrdiff_t n)
+/* `n` lanes of an operand with any stride, or a whole vector; the lanes beyond are filled with what every f is defined
+ * for. One body for all strides keeps the code of long functions small. */
+QUERNEL_INLINE vec FN(map_lanes)(const char *x, ptrdiff_t stride_bytes, ptrdiff_t n)
 {
+    if (stride_bytes == sizeof(REAL)) return FN(load_upto)((const REAL *)x, n, 1);
+    if (stride_bytes == 0) return FN(splat)(*(const REAL *)x);
     REAL lane[VECTOR_BYTES / sizeof(REAL)];
     for (ptrdiff_t i = 0; i < VL; i++) lane[i] = i < n ? *(const REAL *)(x + i * stride_bytes) : 1;
     return FN(load)(lane);
-}
-
-/* `n` lanes of an operand, or a whole vector; one body for all strides keeps the code of long functions small. */
-QUERNEL_INLINE vec FN(map_lanes)(const char *x, ptrdiff_t stride_bytes, ptrdiff_t n)
-{
-    return stride_bytes == sizeof(REAL) ? FN(load_upto)((const REAL *)x, n, 1) : FN(map_fetch)(x, stride_bytes, n);
 }
 
 QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
@@ -65,31 +62,20 @@ QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const
         FN(store_upto)(y + i, f(FN(map_lanes)(x[0] + i * step, step, n - i), p, q), n - i);
 }
 
-/* Operands one after another, or one value against a row; other strides are fetched lane by lane. */
 QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
                                        FN(map_binary) * f)
 {
     REAL *y = y_n;
     const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
-    const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
     ptrdiff_t i = 0;
     if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
+        const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
         for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i)));
-        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), FN(load_part)(b + i, n - i, 1)), n - i);
-    } else if (step_a == sizeof(REAL) && step_b == 0) {
-        const vec value = FN(splat)(*b);
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), value));
-        if (i < n) FN(store_part)(y + i, f(FN(load_part)(a + i, n - i, 1), value), n - i);
-    } else if (step_a == 0 && step_b == sizeof(REAL)) {
-        const vec value = FN(splat)(*a);
-        for (; i + VL <= n; i += VL) FN(store)(y + i, f(value, FN(load)(b + i)));
-        if (i < n) FN(store_part)(y + i, f(value, FN(load_part)(b + i, n - i, 1)), n - i);
-    } else {
-        for (; i < n; i += VL)
-            FN(store_upto)(
-                y + i,
-                f(FN(map_lanes)(x[0] + i * step_a, step_a, n - i), FN(map_lanes)(x[1] + i * step_b, step_b, n - i)),
-                n - i);
+    }
+    for (; i < n; i += VL) {
+        const vec a = FN(map_lanes)(x[0] + i * step_a, step_a, n - i);
+        const vec b = FN(map_lanes)(x[1] + i * step_b, step_b, n - i);
+        FN(store_upto)(y + i, f(a, b), n - i);
     }
 }
 

@@ -39,7 +39,10 @@ struct arg_args {
     ptrdiff_t blocks;
 };
 
-enum { ARG_WIDTH = 256 }; /* inner indices in a unit of argmax: their best values stay in 1-2 kB of stack */
+enum {
+    ARG_WIDTH = 256, /* inner indices in a unit of argmax: their best values stay in 1-2 kB of stack */
+    ARG_SHORT = 64   /* elements below which a row is searched one by one */
+};
 
 #define REDUCE_KERNELS(K)                                                                                              \
     K(reduce_sum)                                                                                                      \

@@ -20,8 +20,8 @@ QUERNEL_INLINE vec FN(fold)(int kind, vec so_far, vec x, vec mean)
 QUERNEL_INLINE double FN(join)(int kind, double a, double b)
 {
     switch (kind) {
-    case REDUCE_MAX: return a > b || a != a ? a : b;
-    case REDUCE_MIN: return a < b || a != a ? a : b;
+    case REDUCE_MAX: return (a > b) | (a != a) ? a : b;
+    case REDUCE_MIN: return (a < b) | (a != a) ? a : b;
     default: return a + b;
     }
 }
@@ -31,12 +31,31 @@ QUERNEL_INLINE vec FN(join_lanes)(int kind, vec a, vec b)
     return kind == REDUCE_MAX ? FN(maximum)(a, b) : kind == REDUCE_MIN ? FN(minimum)(a, b) : a + b;
 }
 
+/* All lanes into one, by halves: lane i meets lane i + VL / 2. */
 QUERNEL_INLINE double FN(join_across)(int kind, vec v)
 {
-    if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION) return (double)FN(hsum)(v);
-    double joined = (double)v[0];
-    for (ptrdiff_t i = 1; i < VL; i++) joined = FN(join)(kind, joined, (double)v[i]);
-    return joined;
+    REAL lane[VECTOR_BYTES / sizeof(REAL)];
+    FN(store)(lane, v);
+    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++)
+            lane[i] = kind == REDUCE_MAX || kind == REDUCE_MIN
+                          ? (REAL)FN(join)(kind, (double)lane[i], (double)lane[i + half])
+                          : lane[i] + lane[i + half];
+    return (double)lane[0];
+}
+
+/* p[i] joined with lane i, for the first n lanes, or all if n >= VL. */
+QUERNEL_INLINE void FN(join_wide)(int kind, double *restrict p, vec v, ptrdiff_t n)
+{
+    if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION) {
+        FN(add_wide)(p, v, n);
+        return;
+    }
+    const ptrdiff_t lanes = n < VL ? n : VL;
+    REAL so_far[VECTOR_BYTES / sizeof(REAL)] = {0};
+    for (ptrdiff_t i = 0; i < lanes; i++) so_far[i] = (REAL)p[i]; /* p holds REALs here: nothing is lost */
+    FN(store)(so_far, FN(join_lanes)(kind, FN(load)(so_far), v));
+    for (ptrdiff_t i = 0; i < lanes; i++) p[i] = (double)so_far[i];
 }
 
 /* x[0..n), contiguous. Four independent accumulators hide the latency of an addition. */
@@ -78,10 +97,7 @@ QUERNEL_INLINE void FN(fold_columns)(int kind, double *p, const REAL *x, const R
                 for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load)(x + s * J + i), m);
             else
                 for (ptrdiff_t s = r; s < end; s++) acc = FN(fold)(kind, acc, FN(load_part)(x + s * J + i, n, 0), m);
-            if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION)
-                FN(add_wide)(p + i, acc, n);
-            else
-                for (ptrdiff_t l = 0; l < (n < VL ? n : VL); l++) p[i + l] = FN(join)(kind, p[i + l], (double)acc[l]);
+            FN(join_wide)(kind, p + i, acc, n);
         }
     }
 }
@@ -140,16 +156,30 @@ static void FN(reduce_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void
     }
 }
 
-/* The first place of the best value; of nan, if there is one. */
+QUERNEL_INLINE int FN(beats)(int kind, REAL a, REAL b)
+{
+    return (kind == REDUCE_MAX ? a > b : a < b) | ((a != a) & (b == b));
+}
+
+/* The first place of the best value, or of nan, if there is one. A long row is searched for its best value first. */
 QUERNEL_INLINE int64_t FN(arg_row)(int kind, const REAL *x, ptrdiff_t R)
 {
+    ptrdiff_t place = 0;
+    if (R < ARG_SHORT) {
+        REAL so_far = x[0];
+        for (ptrdiff_t r = 1; r < R; r++)
+            if (FN(beats)(kind, x[r], so_far)) {
+                so_far = x[r];
+                place = r;
+            }
+        return place;
+    }
     const REAL best = (REAL)FN(fold_row)(kind, x, R, 0);
-    ptrdiff_t r = 0;
     if (best == best)
-        while (x[r] != best) r++;
+        while (x[place] != best) place++;
     else
-        while (x[r] == x[r]) r++;
-    return r;
+        while (x[place] == x[place]) place++;
+    return place;
 }
 
 QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *restrict x, ptrdiff_t R, ptrdiff_t J,
@@ -163,10 +193,9 @@ QUERNEL_INLINE void FN(arg_columns)(int kind, int64_t *restrict y, const REAL *r
     for (ptrdiff_t r = 1; r < R; r++)
         for (ptrdiff_t i = 0; i < width; i++) {
             const REAL v = x[r * J + i];
-            const int better = kind == REDUCE_MAX ? v > best[i] : v < best[i];
-            const int first_nan = (v != v) & (best[i] == best[i]);
-            y[i] = better | first_nan ? r : y[i];
-            best[i] = better | first_nan ? v : best[i];
+            const int better = FN(beats)(kind, v, best[i]);
+            y[i] = better ? r : y[i];
+            best[i] = better ? v : best[i];
         }
 }
 

@@ -36,7 +36,7 @@ cdef extern from "kernels.h":
         Py_ssize_t J
         Py_ssize_t blocks
     enum:
-        TRANSPOSE_TILE
+        TRANSPOSE_BLOCK
         SCATTER_WIDTH
         K_move_1
         K_fill_1
@@ -45,10 +45,17 @@ cdef extern from "kernels.h":
         K_scatter_sort
         K_scatter_add
 
+# A row of `gather` costs as much as this many elements more than it has.
+cdef enum:
+    ROW_COST = 16
 # Elements moved in about 30 microseconds by one core, along memory and across it.
 cdef enum:
     GRAIN_MOVE = 1 << 16
     GRAIN_TRANSPOSE = 1 << 15
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
 
 
 cdef int log2_bytes(cnp.ndarray x) noexcept:
@@ -92,7 +99,7 @@ cdef bint bring_across(map_args *m, Py_ssize_t item) noexcept:
 cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
     """y[...] = x[...] over l (which it reorders); False if l has too many dimensions."""
     cdef map_args m
-    cdef Py_ssize_t total = 1, item = 1 << log2_item, blocks, units
+    cdef Py_ssize_t total = 1, item = 1 << log2_item, T, L, units, work
     cdef int d
     for d in range(l.ndim):
         total *= l.shape[d]
@@ -102,10 +109,11 @@ cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
     m.y = y
     m.x[0] = x
     if total and bring_across(&m, item):
-        blocks = (m.shape[m.dims - 2] + TRANSPOSE_TILE - 1) // TRANSPOSE_TILE
-        units = total // (m.shape[m.dims - 2] * m.shape[m.dims - 1]) * blocks
-        parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), units,
-                 1 + GRAIN_TRANSPOSE // (TRANSPOSE_TILE * m.shape[m.dims - 1]), 0)
+        T = m.shape[m.dims - 2]
+        L = m.shape[m.dims - 1]
+        units = total // (T * L) * ceil_div(T, TRANSPOSE_BLOCK) * ceil_div(L, TRANSPOSE_BLOCK)
+        work = min(T, <Py_ssize_t> TRANSPOSE_BLOCK) * min(L, <Py_ssize_t> TRANSPOSE_BLOCK)
+        parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), units, ceil_div(GRAIN_TRANSPOSE, work), 0)
     else:
         parallel(K_move_1 + log2_item, F32, &m, sizeof(m), total, GRAIN_MOVE, 0)
     return True
@@ -251,7 +259,7 @@ def gather(x, indices, axis=0):
     a.y = cnp.PyArray_DATA(y)
     a.x = cnp.PyArray_DATA(x_)
     a.indices = <const int64_t *> cnp.PyArray_DATA(index)
-    parallel(K_gather_1 + log2_item, F32, &a, sizeof(a), outer * a.n, 1 + GRAIN_MOVE // (a.J + TRANSPOSE_TILE), 0)
+    parallel(K_gather_1 + log2_item, F32, &a, sizeof(a), outer * a.n, 1 + GRAIN_MOVE // (a.J + ROW_COST), 0)
     return y
 
 
@@ -283,7 +291,7 @@ def scatter_add(dy, indices, length, axis=0):
             r.outer *= cnp.PyArray_DIM(dy_, d)
         elif d > axis_:
             r.a.J *= cnp.PyArray_DIM(dy_, d)
-    r.a.blocks = (r.a.J + SCATTER_WIDTH - 1) // SCATTER_WIDTH
+    r.a.blocks = ceil_div(r.a.J, SCATTER_WIDTH)
     shape = (<object> dy_).shape
     dx = new_array(shape[:axis_] + (length,) + shape[axis_ + 1:], r.real)
     start = new_typed((length + 1,), cnp.NPY_INT64)
