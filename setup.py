@@ -23,14 +23,24 @@ ISA_FLAGS = {
     "x86_64": {
         "generic": [],
         "avx2": ["-mavx2", "-mfma", "-mbmi2"],
-        "avx512": ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mbmi2"]
-        + ["-mprefer-vector-width=512"],
+        "avx512": [
+            *("-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"),
+            *("-mavx2", "-mfma", "-mbmi2", "-mprefer-vector-width=512"),
+        ],
     },
     "aarch64": {"generic": [], "neon": []},
 }
 DEBUG = os.environ.get("QUERNEL_DEBUG", "0") not in ("", "0")
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-C_FLAGS = ["-std=gnu11", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-psabi", "-fvisibility=hidden"]
+C_FLAGS = [
+    "-std=gnu11",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-psabi",
+    "-fvisibility=hidden",
+]
 C_FLAGS += ["-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 C_FLAGS += ["-O1", "-g", *SANITIZE] if DEBUG else ["-O3", "-g0"]
 # Debug information is what makes wheels large; -O2 because the Cython layer only dispatches.
@@ -89,7 +99,9 @@ class BuildKernels(build_ext):
         """Say what to install before a page of compiler output does not."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
-            source.write_text("#include <Python.h>\n#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source.write_text(
+                "#include <Python.h>\n#include <omp.h>\nint main(void) { return omp_get_max_threads(); }\n"
+            )
             compiler = self.compiler.compiler[0]
             includes = [f"-I{path}" for path in self.compiler.include_dirs]
             try:
@@ -101,7 +113,8 @@ class BuildKernels(build_ext):
             except FileNotFoundError:
                 raise SystemExit(
                     f"quernel: no C compiler: {compiler!r} was not found. Install GCC or Clang (Debian and Ubuntu: "
-                    "apt install gcc python3-dev; Fedora: dnf install gcc python3-devel; macOS: xcode-select --install)."
+                    "apt install gcc python3-dev; Fedora: dnf install gcc python3-devel; macOS: xcode-select "
+                    "--install)."
                 ) from None
             if run.returncode == 0:
                 return

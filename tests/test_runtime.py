@@ -16,7 +16,11 @@ from quernel.kernels import launch, threads
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -35,7 +39,9 @@ def test_isa_that_is_not_there_is_refused() -> None:
 
 @pytest.mark.parametrize("variable", ["QUERNEL_NUM_THREADS", "OMP_NUM_THREADS"])
 def test_environment_sets_threads(variable: str) -> None:
-    run = python("import quernel as qn; i = qn.info(); print(i['threads'], i['threads_reason'])", **{variable: "1"})
+    run = python(
+        "import quernel as qn; i = qn.info(); print(i['threads'], i['threads_reason'])", **{variable: "1"}
+    )
     assert run.stdout.split()[0] == "1", run.stderr
 
 
@@ -53,7 +59,8 @@ def test_num_threads_is_restored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "error"), [(0, ValueError), (-1, ValueError), (1025, ValueError), (1.5, TypeError), (True, TypeError)]
+    ("n", "error"),
+    [(0, ValueError), (-1, ValueError), (1025, ValueError), (1.5, TypeError), (True, TypeError)],
 )
 def test_wrong_thread_counts(n: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="set_num_threads: expected"):
@@ -65,7 +72,11 @@ def test_wrong_thread_counts(n: object, error: type[Exception]) -> None:
     [
         ({"cpu.max": "150000 100000"}, "0::/", 1.5),
         ({"cpu.max": "max 100000"}, "0::/", None),
-        ({"cpu.max": "max 100000", "a/cpu.max": "400000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 2.0),
+        (
+            {"cpu.max": "max 100000", "a/cpu.max": "400000 100000", "a/b/cpu.max": "200000 100000"},
+            "0::/a/b",
+            2.0,
+        ),
         ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", 3.0),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", None),
         ({}, "0::/gone", None),

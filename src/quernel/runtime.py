@@ -65,8 +65,9 @@ def _openmp_runtime() -> str:
 def info() -> dict[str, Any]:
     """What quernel runs on here and why, as a dictionary (the command ``quernel info`` prints it).
 
-    Keys: version, python, numpy, machine, backend, isa (instruction set in use), isas (those this CPU and build have, best
-    first), threads, threads_reason, affinity_cores, cgroup_quota (CPUs, None without a limit), openmp, memory.
+    Keys: version, python, numpy, machine, backend, isa (instruction set in use), isas (those this CPU and build
+    have, best first), threads, threads_reason, affinity_cores, cgroup_quota (CPUs, None without a limit), openmp,
+    memory.
 
     Examples
     --------

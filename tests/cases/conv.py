@@ -220,7 +220,8 @@ EMPTY = (
 # Large enough for every blocking decision: several threads, several column and channel blocks.
 LARGE = (Shape(3, 33, 31, 67, 70), Shape(2, 40, 40, 24, 48, strides=(2, 2)), Shape(5, 19, 19, 130, 36))
 
-# For Winograd's transforms: whole tiles, cropped ones, one tile, any padding, odd channels, blocks that several images share.
+# For Winograd's transforms: whole tiles, cropped ones, one tile, any padding, odd
+# channels, blocks that several images share.
 SMALL_FILTERS = (
     Shape(2, 8, 8, 16, 16),
     Shape(3, 7, 9, 17, 33, pad="valid"),
@@ -235,10 +236,16 @@ SMALL_FILTERS = (
     Shape(2, 8, 8, 0, 4),
 )
 # What "winograd" does not admit falls back, and "im2col" too where there are groups.
-FALL_BACK = (Shape(2, 9, 9, 8, 16, strides=(2, 2)), Shape(2, 6, 7, 16, 16, groups=4), Shape(2, 7, 7, 9, 8, window=(1, 1)))
+FALL_BACK = (
+    Shape(2, 9, 9, 8, 16, strides=(2, 2)),
+    Shape(2, 6, 7, 16, 16, groups=4),
+    Shape(2, 7, 7, 9, 8, window=(1, 1)),
+)
 
 ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *EMPTY, *LARGE)
 UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMPTY))
+
+ALL_THREE = (forward, backward_input, backward_kernel)
 
 CASES = [
     *(forward(s) for s in ALL),
@@ -250,10 +257,9 @@ CASES = [
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),
     *(backward_input(s) for s in ALL),
     *(backward_kernel(s) for s in ALL),
-    *(case(s, how=how) for case in (forward, backward_input, backward_kernel) for s in SMALL_FILTERS for how in ("winograd", "auto")),
-    *(case(s, how="im2col") for case in (forward, backward_input, backward_kernel) for s in (*PLAIN[::6], *STRIDED)),
-    *(case(s, how=how) for case in (forward, backward_input, backward_kernel) for s in FALL_BACK
-      for how in ("winograd", "im2col")),
+    *(case(s, how=how) for case in ALL_THREE for s in SMALL_FILTERS for how in ("winograd", "auto")),
+    *(case(s, how="im2col") for case in ALL_THREE for s in (*PLAIN[::6], *STRIDED)),
+    *(case(s, how=how) for case in ALL_THREE for s in FALL_BACK for how in ("winograd", "im2col")),
     forward(SMALL_FILTERS[5], "elu", True, 1.0, how="winograd"),
     *(im2col(s) for s in UNGROUPED),
     *(col2im(s) for s in UNGROUPED),

@@ -1,9 +1,9 @@
 """Error bounds of Winograd's convolution: its own arithmetic on absolute values.
 
 Y = A' [(G g G') * (B' d B)] A is a chain of sums; with every matrix and operand replaced by its absolute value it
-gives the sum of the magnitudes of everything that was added up, and the rounding error is at most `gamma` of that for as
-many terms as a result passes through: the transforms' and the channels' (or tiles') sums. The bound is thus not a
-fixed multiple of the direct path's: it is large where the transforms cancel.
+gives the sum of the magnitudes of everything that was added up, and the rounding error is at most `gamma` of that
+for as many terms as a result passes through: the transforms' and the channels' (or tiles') sums. The bound is thus
+not a fixed multiple of the direct path's: it is large where the transforms cancel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 
 from .case import Array, gamma
 
@@ -42,7 +41,7 @@ def matrices(taps: int) -> tuple[Array, Array, Array]:
 
 def pieces(x: Array, rows: int, columns: int, top: int, left: int, step: int, size: int) -> Array:
     """(N, rows, columns, size, size, C): windows of x, `step` apart, the first at (-top, -left); zero outside."""
-    n, height, width, channels = x.shape
+    n, channels = len(x), x.shape[3]
     low = max(top, left, 0)
     high = max((rows + columns) * step + size, 1)
     padded = np.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
@@ -60,7 +59,9 @@ def magnitude(x: Array, kernel: Array, out: tuple[int, int], top: int, left: int
     b, g, a = matrices(taps)
     m = 7 - taps
     rows, columns = -(-out[0] // m), -(-out[1] // m)
-    d = np.einsum("ei,fj,nrsijc->nrsefc", b, b, pieces(np.abs(x), rows, columns, top, left, m, 6), optimize=True)
+    d = np.einsum(
+        "ei,fj,nrsijc->nrsefc", b, b, pieces(np.abs(x), rows, columns, top, left, m, 6), optimize=True
+    )
     u = np.einsum("ei,fj,ijck->efck", g, g, np.abs(kernel), optimize=True)
     y = np.einsum("ie,jf,nrsefc,efck->nrisjk", a, a, d, u, optimize=True)
     return y.reshape(len(x), rows * m, columns * m, kernel.shape[3])[:, : out[0], : out[1]]
@@ -87,7 +88,9 @@ def backward_kernel_bound(args: Sequence[Any], outputs: Sequence[Array], eps: fl
     b, g, a = matrices(taps)
     m = 7 - taps
     rows, columns = -(-dy.shape[1] // m), -(-dy.shape[2] // m)
-    d = np.einsum("ei,fj,nrsijc->nrsefc", b, b, pieces(np.abs(x), rows, columns, top, left, m, 6), optimize=True)
+    d = np.einsum(
+        "ei,fj,nrsijc->nrsefc", b, b, pieces(np.abs(x), rows, columns, top, left, m, 6), optimize=True
+    )
     z = np.einsum("ie,jf,nrsijk->nrsefk", a, a, pieces(np.abs(dy), rows, columns, 0, 0, m, m), optimize=True)
     u = np.einsum("nrsefc,nrsefk->efck", d, z, optimize=True)
     sums = np.einsum("ei,fj,efck->ijck", g, g, u, optimize=True)

@@ -1,4 +1,4 @@
-"""Convolution: geometry, packing of filters, and scratch around the C core (csrc/conv.h).
+"""Convolution: geometry and the choice of a path; conv_core and winograd do the launching.
 
 Which path a shape takes depends on everything but the number of images, so that a row of a prediction does not
 depend on its batch:
@@ -17,10 +17,14 @@ cimport numpy as cnp
 from libc.stddef cimport size_t
 from libc.string cimport memset
 
+from quernel.kernels.conv_core cimport (
+    CHUNKS, GRAIN_COPY, ceil_div, conv_depthwise_args, convolution, depthwise_gradient, filter_gradient,
+    run_convolution, run_depthwise_gradient, run_filter_gradient,
+)
 from quernel.kernels.gemm cimport product, run_product
 from quernel.kernels.kinds cimport activation_kind
-from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, parallel, table
-from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
+from quernel.kernels.launch cimport launch, parallel
+from quernel.kernels.memory cimport new_array, ready, real_of
 from quernel.kernels.winograd cimport run_winograd, run_winograd_gradient, winograd, winograd_pays
 
 from quernel.kernels.gemm import dense_forward, matmul
@@ -30,81 +34,15 @@ cnp.import_array()
 __all__ = ["conv2d_forward", "conv2d_backward_input", "conv2d_backward_kernel", "im2col", "col2im"]
 
 cdef extern from "kernels.h":
-    ctypedef struct conv_pack_args "struct conv_pack_args":
-        void *packed
-        const void *w
-        Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels
-    ctypedef struct conv_args "struct conv_args":
-        void *y
-        const void *x
-        const void *packed
-        const void *bias
-        const Py_ssize_t *offset
-        Py_ssize_t y_n, y_h, y_w, y_g, H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, row_block
-        Py_ssize_t R, run, x_g, groups, cols
-        int padded, gather, activation
-        double alpha
-    ctypedef struct conv_filter_args "struct conv_filter_args":
-        void *partial
-        const void *x
-        const void *dy
-        const Py_ssize_t *offset
-        Py_ssize_t H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, K, row_block, row_blocks, items, chunk
-        Py_ssize_t R, run, groups
-        int gather
-    ctypedef struct conv_depthwise_args "struct conv_depthwise_args":
-        void *out
-        const void *x
-        const void *dy
-        const void *w
-        const void *bias
-        Py_ssize_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk
-        int activation
-        double alpha
     ctypedef struct conv_cols_args "struct conv_cols_args":
         void *out
         const void *in_ "in"
         Py_ssize_t H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW
-    ctypedef struct gemm_combine_args "struct gemm_combine_args":
-        void *c
-        const void *partial
-        const void *bias
-        Py_ssize_t c_m, slice, N, slices
-        int add, activation
-        double alpha
     enum:
-        K_conv_pack
-        K_conv_rows
-        K_conv_filter
         K_conv_depthwise_forward
         K_conv_depthwise_backward_input
-        K_conv_depthwise_backward_kernel
         K_conv_im2col
         K_conv_col2im
-        K_gemm_combine
-
-# Multiply-adds worth about 30 microseconds of one core.
-cdef enum:
-    GRAIN_WORK = 1 << 20
-# Elements moved in about 30 microseconds.
-cdef enum:
-    GRAIN_COPY = 1 << 15
-# A unit's padded rows and the panel of filters it reads share a second-level cache.
-cdef enum:
-    PADDED_BYTES = 128 << 10
-# Outputs narrower than this are gathered: a tile of so few rows leaves registers idle.
-cdef enum:
-    NARROW = 7
-# Filter gradients gather runs shorter than this, for the same reason.
-cdef enum:
-    SHORT_RUN = 12
-# Pixels of an item of the filter gradient: long enough a sum to pay for reading and writing the partial result.
-cdef enum:
-    ITEM_PIXELS = 256
-# Partial results of a filter gradient: at least some for the threads, but no more memory than this.
-cdef enum:
-    CHUNKS = 16
-    PARTIAL_BYTES = 32 << 20
 
 
 cdef struct shape2d:
@@ -143,88 +81,6 @@ cdef bint is_winograd(const shape2d *s, str algorithm):
     if not (s.KH == s.KW and s.KH in (3, 5) and s.s_h == s.s_w == s.d_h == s.d_w == s.groups == 1):
         return False
     return algorithm == "winograd" or (algorithm == "auto" and winograd_pays(s.C, s.K, s.OH, s.OW, s.KH, s.real))
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef struct convolution:
-    # One launch of the core. `core` holds everything but the packed filters and the table of runs. Tap (i, j) lies at
-    # w + i * tap_h + j * tap_w and meets the padded input at i * offset_h + j * offset_w from a pixel's first input.
-    conv_args core
-    const void *w
-    Py_ssize_t w_i, w_j, w_g
-    Py_ssize_t N, taps_h, taps_w, tap_h, tap_w, offset_h, offset_w
-    int real
-
-
-cdef void fill_runs(Py_ssize_t *runs, Py_ssize_t *R, Py_ssize_t *run, Py_ssize_t taps_h, Py_ssize_t taps_w,
-                    Py_ssize_t offset_h, Py_ssize_t offset_w, Py_ssize_t groups) noexcept nogil:
-    """Starts of the runs; *run comes as the channels of a tap and goes as the length of a run."""
-    cdef Py_ssize_t i, per_row = taps_w
-    if groups == 1 and offset_w == run[0]:  # the taps of a row are neighbours in the input
-        per_row = 1
-        run[0] *= taps_w
-    R[0] = taps_h * per_row
-    for i in range(R[0]):
-        runs[i] = i // per_row * offset_h + i % per_row * offset_w
-
-
-cdef void run_convolution(const void *args) noexcept nogil:
-    cdef const convolution *v = <const convolution *> args
-    cdef conv_args a = v.core
-    cdef conv_pack_args pack
-    cdef Py_ssize_t tile_cols = table.tile_cols[v.real], lanes = table.lanes[v.real]
-    cdef size_t size = 8 if v.real else 4
-    cdef Py_ssize_t taps = v.taps_h * v.taps_w, panels = ceil_div(a.cols, tile_cols), depth_t = a.run
-    cdef Py_ssize_t work, i, row_bytes, scratch = 0
-    cdef Py_ssize_t *runs
-    cdef void *packed
-    if v.N == 0 or a.OH == 0 or a.OW == 0 or a.cols == 0 or a.groups == 0:
-        return
-    packed = pool_take(<size_t> (a.groups * panels * taps * depth_t * tile_cols) * size)
-    runs = <Py_ssize_t *> pool_take(<size_t> (taps + 1) * sizeof(Py_ssize_t))
-    if packed == NULL or runs == NULL:
-        out_of_memory()
-        if packed != NULL:
-            pool_give(packed)
-        if runs != NULL:
-            pool_give(runs)
-        return
-    pack.packed = packed
-    pack.w = v.w
-    pack.taps_h = v.taps_h
-    pack.taps_w = v.taps_w
-    pack.tap_h = v.tap_h
-    pack.tap_w = v.tap_w
-    pack.depth_t = depth_t
-    pack.w_i = v.w_i
-    pack.w_j = v.w_j
-    pack.w_g = v.w_g
-    pack.cols = a.cols
-    pack.panels = panels
-    for_range(kernel_of(K_conv_pack, v.real), &pack, a.groups * panels,
-              1 + GRAIN_COPY // (1 + taps * depth_t * tile_cols), 0)
-
-    a.packed = packed
-    a.offset = runs
-    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
-    a.gather = a.OW < NARROW and taps > 0
-    # Rows of a unit: work for a while, the padded input within its share of the cache.
-    work = a.OW * taps * depth_t * a.cols * a.groups
-    row_bytes = max(<Py_ssize_t> 1, a.s_h * a.Wp * a.C * <Py_ssize_t> size)
-    a.row_block = min(a.OH, max(max(<Py_ssize_t> 1, PADDED_BYTES // row_bytes), GRAIN_WORK // (1 + work)))
-    if v.N < 8:  # few images: cut finer, for the threads
-        a.row_block = max(<Py_ssize_t> 1, min(a.row_block, max(ceil_div(a.OH * v.N, 16), GRAIN_WORK // (1 + work))))
-    if a.padded:
-        scratch += ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
-    if a.gather:
-        scratch += a.row_block * a.OW * a.R * a.run
-    for_range(kernel_of(K_conv_rows, v.real), &a, v.N * ceil_div(a.OH, a.row_block),
-              1 + GRAIN_WORK // (1 + work * a.row_block), <size_t> scratch * size)
-    pool_give(runs)
-    pool_give(packed)
 
 
 cdef void as_product(product *p, const shape2d *s) noexcept nogil:
@@ -400,80 +256,6 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
             v.offset_h, v.offset_w = h.offset_step * v.core.Wp * s.K, q.offset_step * s.K
             launch(run_convolution, &v, sizeof(v))
     return dx
-
-
-cdef struct filter_gradient:
-    conv_filter_args core
-    void *dw
-    Py_ssize_t taps_h, taps_w, offset_h, offset_w
-    int real
-
-
-cdef void run_filter_gradient(const void *args) noexcept nogil:
-    cdef const filter_gradient *v = <const filter_gradient *> args
-    cdef conv_filter_args a = v.core
-    cdef size_t size = 8 if v.real else 4
-    cdef Py_ssize_t lanes = table.lanes[v.real], tile_cols = table.tile_cols[v.real], cols = a.K // a.groups
-    cdef Py_ssize_t rows = v.taps_h * v.taps_w * a.run, dw_bytes = rows * a.K * <Py_ssize_t> size
-    cdef Py_ssize_t N = a.items, chunks, scratch, row_bytes, panels = (cols + tile_cols - 1) // tile_cols
-    cdef Py_ssize_t *runs = <Py_ssize_t *> pool_take(<size_t> (v.taps_h * v.taps_w + 1) * sizeof(Py_ssize_t))
-    if runs == NULL:
-        out_of_memory()
-        return
-    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
-    a.offset = runs
-    a.gather = a.run < SHORT_RUN
-    row_bytes = max(<Py_ssize_t> 1, (a.s_h * a.Wp * a.C + a.OW * (panels * tile_cols + (rows if a.gather else 0)))
-                    * <Py_ssize_t> size)
-    a.row_block = max(<Py_ssize_t> 1, min(a.OH, min(ceil_div(4 * ITEM_PIXELS, max(<Py_ssize_t> 1, a.OW)),
-                                                    4 * PADDED_BYTES // row_bytes)))
-    a.row_blocks = ceil_div(a.OH, a.row_block)
-    a.items = N * a.row_blocks
-    chunks = min(<Py_ssize_t> CHUNKS, max(<Py_ssize_t> 1, PARTIAL_BYTES // max(<Py_ssize_t> 1, dw_bytes)))
-    a.chunk = max(<Py_ssize_t> 1, ceil_div(a.items, chunks))
-    chunks = max(<Py_ssize_t> 1, ceil_div(a.items, a.chunk))
-    a.partial = v.dw if chunks == 1 else pool_take(<size_t> (chunks * dw_bytes))
-    scratch = ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
-    scratch += a.row_block * a.OW * (panels * tile_cols + (rows if a.gather else 0))
-    if a.partial == NULL:
-        out_of_memory()
-    else:
-        for_range(kernel_of(K_conv_filter, v.real), &a, chunks,
-                  1 + GRAIN_WORK // (1 + a.chunk * a.row_block * a.OW * rows * a.K), <size_t> scratch * size)
-        add_partials(v.dw, a.partial, chunks, rows, a.K, v.real)
-    pool_give(runs)
-
-
-cdef void add_partials(void *out, void *partial, Py_ssize_t slices, Py_ssize_t rows, Py_ssize_t cols,
-                       int real) noexcept nogil:
-    """out = the sum of `slices` partial results, in order; gives `partial` back to the pool."""
-    cdef gemm_combine_args c
-    if partial == out:
-        return
-    memset(&c, 0, sizeof(c))
-    c.c, c.partial, c.c_m, c.N, c.slice, c.slices = out, partial, cols, cols, rows * cols, slices
-    for_range(kernel_of(K_gemm_combine, real), &c, rows, 1 + GRAIN_COPY // (1 + cols * slices), 0)
-    pool_give(partial)
-
-
-cdef struct depthwise_gradient:
-    conv_depthwise_args core
-    void *dw
-    Py_ssize_t chunks
-    int real
-
-
-cdef void run_depthwise_gradient(const void *args) noexcept nogil:
-    cdef const depthwise_gradient *v = <const depthwise_gradient *> args
-    cdef conv_depthwise_args d = v.core
-    cdef Py_ssize_t taps = d.KH * d.KW
-    d.out = v.dw if v.chunks == 1 else pool_take(<size_t> (v.chunks * taps * d.C) * (8 if v.real else 4))
-    if d.out == NULL:
-        out_of_memory()
-        return
-    for_range(kernel_of(K_conv_depthwise_backward_kernel, v.real), &d, v.chunks,
-              1 + GRAIN_COPY // (1 + d.chunk * d.OH * d.OW * d.C * (1 + taps // 4)), 0)
-    add_partials(v.dw, d.out, v.chunks, taps, d.C, v.real)
 
 
 def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, groups, algorithm="auto"):

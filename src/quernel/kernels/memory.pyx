@@ -1,7 +1,7 @@
 """Memory: a caching pool of aligned blocks, and NumPy arrays that give their block back when they die.
 
-Fresh pages cost more than most kernels do: the kernel zeroes them one fault at a time. Blocks therefore return to a free
-list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
+Fresh pages cost more than most kernels do: the system zeroes them one fault at a time. Blocks therefore return to a
+free list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
 so that at most a quarter of a block is unused.
 
 ``QUERNEL_MEMORY_GUARD=1`` is for tests: blocks are framed by a pattern that is checked when they come back, and
@@ -13,8 +13,6 @@ import os
 cimport cython
 cimport numpy as cnp
 from libc.stddef cimport size_t
-from libc.stdint cimport uint64_t, uintptr_t
-from libc.string cimport memset
 
 cnp.import_array()
 

@@ -13,6 +13,7 @@ cdef struct winograd:
     int activation
     double alpha
 
-cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t taps, int real) noexcept nogil
+cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t taps,
+                        int real) noexcept nogil
 cdef void run_winograd(const void *args) noexcept nogil
 cdef void run_winograd_gradient(const void *args) noexcept nogil

@@ -7,6 +7,7 @@ part: it never wins a maximum, and counts in a mean only if asked to.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def _output_size(size: Pair, pool_size: Pair, strides: Pair, padding: Padding) -
 
 def _positions(
     size: Pair, out: Pair, pool_size: Pair, strides: Pair, padding: Padding
-) -> Iterator[tuple[int, tuple, tuple]]:
+) -> Iterator[tuple[int, tuple[Any, ...], tuple[Any, ...]]]:
     """For each position of the window, row-major: its number, the outputs that have it inside the image, and
     the inputs that they meet there (both as indices of (N, H, W, C) arrays, no element twice)."""
     for number in range(pool_size[0] * pool_size[1]):
