@@ -140,9 +140,13 @@ QUERNEL_INLINE vec FN(vtanh)(vec x)
     return FN(copysign)(m / (m + 2), x);
 }
 
+/* 1 / (1 + e^-x) with e^-x held within the normal numbers, which takes exp without its special cases. */
 QUERNEL_INLINE vec FN(vsigmoid)(vec x)
 {
-    return 1 / (1 + FN(vexp)(-x));
+    ivec n;
+    const vec r = FN(exp_reduce)(FN(vmin)(FN(splat)(-EXP_LOW), FN(vmax)(FN(splat)(EXP_LOW), -x)), &n);
+    const vec scale = FN(power_of_two)(n);
+    return 1 / (FN(expm1_near_zero)(r) * scale + scale + 1);
 }
 
 #if REAL_IS_DOUBLE
