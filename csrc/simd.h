@@ -16,6 +16,8 @@ typedef REAL FN(vec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned
 #define QUERNEL_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+typedef INT FN(ivec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
 QUERNEL_INLINE vec FN(load)(const REAL *p)
 {
     return *(const FN(vec_unaligned) *)p;
@@ -174,21 +176,33 @@ QUERNEL_INLINE vec FN(copysign)(vec magnitude, vec sign)
     return (vec)(((ivec)magnitude & ~bit) | ((ivec)sign & bit));
 }
 
-/* Halving adds neighbours in the same order at every width: lane i meets lane i + VL/2. */
+/* Lane i gets lane i ^ distance; distance is a constant power of two. */
+QUERNEL_INLINE vec FN(swap_lanes)(vec v, int distance)
+{
+#ifdef __clang__
+    vec swapped = v;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < (int)VL; i++) swapped[i] = v[i ^ distance];
+    return swapped;
+#else
+    static const INT index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return __builtin_shuffle(v, *(const FN(ivec_unaligned) *)index ^ distance);
+#endif
+}
+
+/* Sum and maximum over lanes: lane i meets lane i + VL/2, then i + VL/4, and so on. */
 QUERNEL_INLINE REAL FN(hsum)(vec v)
 {
-    REAL lane[VECTOR_BYTES / sizeof(REAL)];
-    memcpy(lane, &v, sizeof v);
-    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
-        for (ptrdiff_t i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+#pragma GCC unroll 4
+    for (int distance = (int)VL / 2; distance > 0; distance /= 2) v += FN(swap_lanes)(v, distance);
+    return v[0];
 }
 
 QUERNEL_INLINE REAL FN(hmax)(vec v)
 {
-    REAL max = v[0];
-    for (ptrdiff_t i = 1; i < VL; i++) max = v[i] > max ? v[i] : max;
-    return max;
+#pragma GCC unroll 4
+    for (int distance = (int)VL / 2; distance > 0; distance /= 2) v = FN(vmax)(v, FN(swap_lanes)(v, distance));
+    return v[0];
 }
 
 #include "simd_math.inc.h"
