@@ -1,11 +1,10 @@
 /* norm.inc.h   See norm.h for the letters, lines, chunks, blocks, and what a unit is.
  *
- * Sums are made in REAL over NORM_ROWS lines, then go on in double: a float sum of eight terms is good to 3e-7, and
- * conversions cost an eighth. Statistics are taken relative to a shift, the mean of the chunk's first lines, so that
- * squares stay small however large the mean is: if the shift lies D from the chunk's mean, then those first lines alone
- * bring D^2 into the variance, and what is lost to cancellation is bounded by (lines of a chunk / NORM_ROWS) * 1e-7. */
-
-#define NORM_ROWS 8
+ * Sums run in REAL over NORM_RUN lines and go on in double: a float sum of 32 terms is good to some 3e-7 of their size,
+ * and sums in double all the way would take twice the time. Statistics are taken relative to a shift, the mean of the
+ * chunk's first lines, so that squares stay small however large the mean is: if the shift lies D from the chunk's mean,
+ * then those first lines alone bring D^2 into the variance, and what is lost to cancellation is bounded by
+ * (lines of a chunk / NORM_HEAD) * 3e-7. */
 
 /* What one unit works on: `lines` lines of `width` elements, the first at element `first`, `stride` apart, and after
  * them one shorter line of `tail` elements; columns c0 and on. */
@@ -50,76 +49,129 @@ QUERNEL_INLINE void FN(norm_spread)(REAL *restrict out, const REAL *restrict in,
     FN(norm_repeat)(out, width, C);
 }
 
-QUERNEL_INLINE void FN(norm_shifted_sums)(double *restrict sum, double *restrict square, const REAL *restrict shift,
-                                     const REAL *restrict x, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t width)
+/* Scratch of the summing kernels: by column of a block. */
+struct FN(norm_sums) {
+    double sum[NORM_BLOCK], dot[NORM_BLOCK];
+    REAL run_sum[NORM_BLOCK], run_dot[NORM_BLOCK]; /* of the present NORM_RUN lines */
+    REAL shift[NORM_BLOCK];
+};
+
+/* run_sum += g, run_dot += g * d over `rows` lines, where d = x - shift and g is d, dy, or dy where y > 0. */
+QUERNEL_INLINE void FN(norm_rows)(REAL *restrict run_sum, REAL *restrict run_dot, const REAL *restrict shift,
+                                  const REAL *restrict x, const REAL *restrict dy, const REAL *restrict y,
+                                  const ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t width, const enum norm_sum kind)
 {
 #pragma omp simd
     for (ptrdiff_t e = 0; e < width; e++) {
-        REAL s = 0, ss = 0;
+        REAL sum = run_sum[e], dot = run_dot[e];
         for (ptrdiff_t r = 0; r < rows; r++) {
-            const REAL d = x[r * stride + e] - shift[e];
-            s += d;
-            ss += d * d;
+            const ptrdiff_t at = r * stride + e;
+            const REAL d = x[at] - shift[e];
+            const REAL g = kind == NORM_SUM_X ? d : kind == NORM_SUM_DY ? dy[at] : y[at] > 0 ? dy[at] : 0;
+            sum += g;
+            dot += g * d;
         }
-        sum[e] += s;
-        square[e] += ss;
+        run_sum[e] = sum;
+        run_dot[e] = dot;
     }
+}
+
+QUERNEL_INLINE void FN(norm_fetch)(const REAL *x, ptrdiff_t stride, ptrdiff_t width)
+{
+    const ptrdiff_t ahead = stride == width ? NORM_AHEAD_BYTES / (ptrdiff_t)sizeof(REAL) : NORM_ROWS * stride;
+    for (ptrdiff_t r = 0; r < NORM_ROWS; r++)
+        for (ptrdiff_t e = 0; e < width; e += 64 / (ptrdiff_t)sizeof(REAL))
+            __builtin_prefetch(x + ahead + r * stride + e);
+}
+
+/* t->sum and t->dot over `lines` of x (and dy, y, where `kind` needs them). */
+QUERNEL_INLINE void FN(norm_sum_lines)(struct FN(norm_sums) *t, const REAL *x, const REAL *dy, const REAL *y,
+                                       ptrdiff_t lines, ptrdiff_t stride, ptrdiff_t width, const enum norm_sum kind)
+{
+    for (ptrdiff_t begin = 0; begin < lines; begin += NORM_RUN) {
+        const ptrdiff_t end = begin + NORM_RUN < lines ? begin + NORM_RUN : lines;
+        memset(t->run_sum, 0, (size_t)width * sizeof(REAL));
+        memset(t->run_dot, 0, (size_t)width * sizeof(REAL));
+        ptrdiff_t line = begin;
+        for (; line + NORM_ROWS <= end; line += NORM_ROWS) {
+            const ptrdiff_t at = line * stride;
+            FN(norm_fetch)(x + at, stride, width);
+            if (kind != NORM_SUM_X) FN(norm_fetch)(dy + at, stride, width);
+            if (kind == NORM_SUM_DY_RELU) FN(norm_fetch)(y + at, stride, width);
+            FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, NORM_ROWS, stride, width, kind);
+        }
+        for (; line < end; line++) {
+            const ptrdiff_t at = line * stride;
+            FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, 1, stride, width, kind);
+        }
+        for (ptrdiff_t e = 0; e < width; e++) {
+            t->sum[e] += t->run_sum[e];
+            t->dot[e] += t->run_dot[e];
+        }
+    }
+}
+
+/* The sums of a piece, from lines to channels. */
+QUERNEL_INLINE void FN(norm_sum_piece)(struct FN(norm_sums) *t, const struct FN(norm_piece) *p, const REAL *x,
+                                       const REAL *dy, const REAL *y, ptrdiff_t C, const enum norm_sum kind)
+{
+    const ptrdiff_t rest = p->lines * p->stride;
+    memset(t->sum, 0, (size_t)p->width * sizeof(double));
+    memset(t->dot, 0, (size_t)p->width * sizeof(double));
+    FN(norm_sum_lines)(t, x, dy, y, p->lines, p->stride, p->width, kind);
+    FN(norm_sum_lines)(t, x + rest, dy + rest, y + rest, 1, p->width, p->tail, kind);
+    FN(norm_fold)(t->sum, p->width, C);
+    FN(norm_fold)(t->dot, p->width, C);
 }
 
 static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct norm_forward_args *a = args;
+    struct FN(norm_sums) *t = scratch;
     const ptrdiff_t C = a->shape.C;
-    double *sum = scratch, *square = sum + NORM_BLOCK;
-    REAL *shift = (REAL *)(square + NORM_BLOCK);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
+        struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit), head = p;
         const ptrdiff_t channels = p.width < C ? p.width : C; /* of this block */
         const REAL *x = (const REAL *)a->x + p.first;
-        const REAL *rest = x + p.lines * p.stride;
-
-        memset(sum, 0, (size_t)p.width * sizeof(double));
-        memset(square, 0, (size_t)p.width * sizeof(double));
-        memset(shift, 0, (size_t)p.width * sizeof(REAL));
-        const ptrdiff_t head = p.lines < NORM_ROWS ? p.lines : NORM_ROWS;
-        if (head > 0) {
-            FN(norm_shifted_sums)(sum, square, shift, x, head, p.stride, p.width);
-            FN(norm_fold)(sum, p.width, C);
-            for (ptrdiff_t c = 0; c < channels; c++) shift[c] = (REAL)(sum[c] / (double)(head * a->shape.R));
+        memset(t->shift, 0, (size_t)p.width * sizeof(REAL));
+        head.lines = p.lines < NORM_HEAD ? p.lines : NORM_HEAD;
+        head.tail = 0;
+        if (head.lines > 0) {
+            FN(norm_sum_piece)(t, &head, x, x, x, C, NORM_SUM_X);
+            for (ptrdiff_t c = 0; c < channels; c++) t->shift[c] = (REAL)(t->sum[c] / (double)(head.lines * a->shape.R));
         } else { /* M < R */
-            memcpy(shift, rest, (size_t)channels * sizeof(REAL));
+            memcpy(t->shift, x, (size_t)channels * sizeof(REAL));
         }
-        FN(norm_repeat)(shift, p.width, C);
-        memset(sum, 0, (size_t)p.width * sizeof(double));
-        memset(square, 0, (size_t)p.width * sizeof(double));
-
-        ptrdiff_t line = 0;
-        for (; line + NORM_ROWS <= p.lines; line += NORM_ROWS)
-            FN(norm_shifted_sums)(sum, square, shift, x + line * p.stride, NORM_ROWS, p.stride, p.width);
-        FN(norm_shifted_sums)(sum, square, shift, x + line * p.stride, p.lines - line, p.stride, p.width);
-        FN(norm_shifted_sums)(sum, square, shift, rest, 1, 0, p.tail);
-        FN(norm_fold)(sum, p.width, C);
-        FN(norm_fold)(square, p.width, C);
+        FN(norm_repeat)(t->shift, p.width, C);
+        FN(norm_sum_piece)(t, &p, x, x, x, C, NORM_SUM_X);
 
         double *partial = a->partial + p.chunk * 3 * C + p.c0;
         for (ptrdiff_t c = 0; c < channels; c++) {
-            partial[c] = shift[c];
-            partial[C + c] = sum[c];
-            partial[2 * C + c] = square[c];
+            partial[c] = t->shift[c];
+            partial[C + c] = t->sum[c];
+            partial[2 * C + c] = t->dot[c];
         }
     }
 }
 
-/* What _normalise needs of channel c. The part of the mean that REAL cannot hold goes into the offset. */
+/* What is subtracted from x before it is scaled: the mean, or nothing where the mean is so small against the deviation
+ * that its share can go into the offset without loss. */
+QUERNEL_INLINE REAL FN(norm_centre)(double mean, double scale)
+{
+    return fabs(mean * scale) > NORM_NEAR ? (REAL)mean : 0;
+}
+
+/* What _normalise needs of channel c. The part of the mean that the centre cannot hold goes into the offset. */
 QUERNEL_INLINE void FN(norm_coefficient)(const struct norm_forward_args *a, ptrdiff_t c, double mean, double inv_std)
 {
     const ptrdiff_t C = a->shape.C;
     const double scale = a->gamma ? inv_std * ((const REAL *)a->gamma)[c] : inv_std;
     const double beta = a->beta ? ((const REAL *)a->beta)[c] : 0;
+    const REAL centre = FN(norm_centre)(mean, scale);
     REAL *coefficient = (REAL *)a->coefficient + c;
-    coefficient[0] = (REAL)mean;
+    coefficient[0] = centre;
     coefficient[C] = (REAL)scale;
-    coefficient[2 * C] = (REAL)(beta - (mean - (double)coefficient[0]) * scale);
+    coefficient[2 * C] = (REAL)(beta - (mean - (double)centre) * scale);
 }
 
 /* Chan, Golub and LeVeque 1979 (STAN-CS-79-773), equation 2.1: means and squared deviations of two sets to those of
@@ -166,93 +218,72 @@ static void FN(batch_norm_coefficients)(const void *args, ptrdiff_t lo, ptrdiff_
     for (ptrdiff_t c = lo; c < hi; c++) FN(norm_coefficient)(a, c, mean[c], 1 / sqrt(var[c] + a->epsilon));
 }
 
-QUERNEL_INLINE void FN(norm_normalise_line)(REAL *restrict y, const REAL *restrict x, const REAL *restrict mean,
-                                       const REAL *restrict scale, const REAL *restrict offset, ptrdiff_t width, int relu)
+QUERNEL_INLINE int FN(norm_any)(const REAL *centre, ptrdiff_t channels)
+{
+    int any = 0;
+    for (ptrdiff_t c = 0; c < channels; c++) any |= centre[c] != 0;
+    return any;
+}
+
+/* Without `centred` all of centre is 0; leaving it out then changes no bit, and saves a load in a loop of few. */
+QUERNEL_INLINE void FN(norm_normalise_line)(REAL *restrict y, const REAL *restrict x, const REAL *restrict centre,
+                                            const REAL *restrict scale, const REAL *restrict offset, ptrdiff_t width,
+                                            const int relu, const int centred)
 {
 #pragma omp simd
     for (ptrdiff_t e = 0; e < width; e++) {
-        const REAL z = (x[e] - mean[e]) * scale[e] + offset[e];
+        const REAL z = (centred ? x[e] - centre[e] : x[e]) * scale[e] + offset[e];
         y[e] = relu && z < 0 ? 0 : z;
     }
 }
 
-/* From the end: what the statistics read last may still be in cache. */
+/* Chunks from the last to the first: what the statistics read last may still be in cache. */
 static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct norm_forward_args *a = args;
     const ptrdiff_t C = a->shape.C;
-    REAL *mean = scratch, *scale = mean + NORM_BLOCK, *offset = scale + NORM_BLOCK;
+    REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
-        FN(norm_spread)(mean, coefficient, p.width, C);
+        FN(norm_spread)(centre, coefficient, p.width, C);
         FN(norm_spread)(scale, coefficient + C, p.width, C);
         FN(norm_spread)(offset, coefficient + 2 * C, p.width, C);
-        for (ptrdiff_t line = p.lines; line >= 0; line--) {
+        const int centred = FN(norm_any)(centre, p.width);
+        for (ptrdiff_t line = 0; line <= p.lines; line++) {
             const ptrdiff_t at = p.first + line * p.stride, width = line < p.lines ? p.width : p.tail;
             const REAL *x = (const REAL *)a->x + at;
             REAL *y = (REAL *)a->y + at;
-            if (a->relu)
-                FN(norm_normalise_line)(y, x, mean, scale, offset, width, 1);
+            if (a->relu && centred)
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 1);
+            else if (a->relu)
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 0);
+            else if (centred)
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 1);
             else
-                FN(norm_normalise_line)(y, x, mean, scale, offset, width, 0);
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 0);
         }
-    }
-}
-
-QUERNEL_INLINE void FN(norm_gradient_sums)(double *restrict sum, double *restrict dot, const REAL *restrict mean,
-                                      const REAL *restrict dy, const REAL *restrict x, const REAL *restrict y,
-                                      ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t width, int relu)
-{
-#pragma omp simd
-    for (ptrdiff_t e = 0; e < width; e++) {
-        REAL s = 0, sx = 0;
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            const ptrdiff_t at = r * stride + e;
-            const REAL dz = relu ? (y[at] > 0 ? dy[at] : 0) : dy[at];
-            s += dz;
-            sx += dz * (x[at] - mean[e]);
-        }
-        sum[e] += s;
-        dot[e] += sx;
-    }
-}
-
-QUERNEL_INLINE void FN(norm_backward_sums)(const struct norm_backward_args *a, ptrdiff_t lo, ptrdiff_t hi, void *scratch,
-                                      int relu)
-{
-    const ptrdiff_t C = a->shape.C;
-    double *sum = scratch, *dot = sum + NORM_BLOCK;
-    REAL *mean = (REAL *)(dot + NORM_BLOCK);
-    for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
-        const ptrdiff_t channels = p.width < C ? p.width : C;
-        const REAL *dy = (const REAL *)a->dy + p.first, *x = (const REAL *)a->x + p.first;
-        const REAL *y = relu ? (const REAL *)a->y + p.first : x;
-        FN(norm_spread)(mean, (const REAL *)a->mean + p.c0, p.width, C);
-        memset(sum, 0, (size_t)p.width * sizeof(double));
-        memset(dot, 0, (size_t)p.width * sizeof(double));
-        ptrdiff_t line = 0, at = 0;
-        for (; line + NORM_ROWS <= p.lines; line += NORM_ROWS, at += NORM_ROWS * p.stride)
-            FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, NORM_ROWS, p.stride, p.width, relu);
-        FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, p.lines - line, p.stride, p.width, relu);
-        at = p.lines * p.stride;
-        FN(norm_gradient_sums)(sum, dot, mean, dy + at, x + at, y + at, 1, 0, p.tail, relu);
-        FN(norm_fold)(sum, p.width, C);
-        FN(norm_fold)(dot, p.width, C);
-        memcpy(a->partial + p.chunk * 2 * C + p.c0, sum, (size_t)channels * sizeof(double));
-        memcpy(a->partial + (p.chunk * 2 + 1) * C + p.c0, dot, (size_t)channels * sizeof(double));
     }
 }
 
 static void FN(batch_norm_backward_sums)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct norm_backward_args *a = args;
-    if (a->relu)
-        FN(norm_backward_sums)(a, lo, hi, scratch, 1);
-    else
-        FN(norm_backward_sums)(a, lo, hi, scratch, 0);
+    struct FN(norm_sums) *t = scratch;
+    const ptrdiff_t C = a->shape.C;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
+        const size_t bytes = (size_t)(p.width < C ? p.width : C) * sizeof(double);
+        const REAL *dy = (const REAL *)a->dy + p.first, *x = (const REAL *)a->x + p.first;
+        FN(norm_spread)(t->shift, (const REAL *)a->mean + p.c0, p.width, C);
+        if (a->relu)
+            FN(norm_sum_piece)(t, &p, x, dy, (const REAL *)a->y + p.first, C, NORM_SUM_DY_RELU);
+        else
+            FN(norm_sum_piece)(t, &p, x, dy, dy, C, NORM_SUM_DY);
+        memcpy(a->partial + p.chunk * 2 * C + p.c0, t->sum, bytes);
+        memcpy(a->partial + (p.chunk * 2 + 1) * C + p.c0, t->dot, bytes);
+    }
 }
 
 static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -268,24 +299,27 @@ static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdi
             sum += a->partial[k * 2 * C + c];
             dot += a->partial[(k * 2 + 1) * C + c];
         }
+        const double mean = ((const REAL *)a->mean)[c], slope = dot * inv_std * inv_std / rows;
+        const REAL centre = FN(norm_centre)(mean, inv_std);
         REAL *coefficient = (REAL *)a->coefficient + c;
-        coefficient[0] = ((const REAL *)a->mean)[c];
+        coefficient[0] = centre;
         coefficient[C] = (REAL)(a->gamma ? inv_std * ((const REAL *)a->gamma)[c] : inv_std);
-        coefficient[2 * C] = (REAL)(sum / rows);
-        coefficient[3 * C] = (REAL)(dot * inv_std * inv_std / rows);
+        coefficient[2 * C] = (REAL)(sum / rows - (mean - (double)centre) * slope);
+        coefficient[3 * C] = (REAL)slope;
         ((REAL *)a->dgamma)[c] = (REAL)(dot * inv_std);
         ((REAL *)a->dbeta)[c] = (REAL)sum;
     }
 }
 
 QUERNEL_INLINE void FN(norm_apply_line)(REAL *restrict dx, const REAL *restrict dy, const REAL *restrict x,
-                                   const REAL *restrict y, const REAL *restrict mean, const REAL *restrict scale,
-                                   const REAL *restrict mean_dz, const REAL *restrict slope, ptrdiff_t width, int relu)
+                                        const REAL *restrict y, const REAL *restrict centre,
+                                        const REAL *restrict scale, const REAL *restrict offset,
+                                        const REAL *restrict slope, ptrdiff_t width, const int relu, const int centred)
 {
 #pragma omp simd
     for (ptrdiff_t e = 0; e < width; e++) {
         const REAL dz = relu ? (y[e] > 0 ? dy[e] : 0) : dy[e];
-        dx[e] = scale[e] * (dz - mean_dz[e] - (x[e] - mean[e]) * slope[e]);
+        dx[e] = scale[e] * (dz - offset[e] - (centred ? x[e] - centre[e] : x[e]) * slope[e]);
     }
 }
 
@@ -293,23 +327,29 @@ static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdif
 {
     const struct norm_backward_args *a = args;
     const ptrdiff_t C = a->shape.C;
-    REAL *mean = scratch, *scale = mean + NORM_BLOCK, *mean_dz = scale + NORM_BLOCK, *slope = mean_dz + NORM_BLOCK;
+    REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK, *slope = offset + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
     for (ptrdiff_t unit = lo; unit < hi; unit++) { /* last first, as in _normalise */
         const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
-        FN(norm_spread)(mean, coefficient, p.width, C);
+        FN(norm_spread)(centre, coefficient, p.width, C);
         FN(norm_spread)(scale, coefficient + C, p.width, C);
-        FN(norm_spread)(mean_dz, coefficient + 2 * C, p.width, C);
+        FN(norm_spread)(offset, coefficient + 2 * C, p.width, C);
         FN(norm_spread)(slope, coefficient + 3 * C, p.width, C);
-        for (ptrdiff_t line = p.lines; line >= 0; line--) {
+        const int centred = FN(norm_any)(centre, p.width);
+        for (ptrdiff_t line = 0; line <= p.lines; line++) {
             const ptrdiff_t at = p.first + line * p.stride, width = line < p.lines ? p.width : p.tail;
             const REAL *dy = (const REAL *)a->dy + at, *x = (const REAL *)a->x + at;
+            const REAL *y = a->relu ? (const REAL *)a->y + at : x;
             REAL *dx = (REAL *)a->dx + at;
-            if (a->relu)
-                FN(norm_apply_line)(dx, dy, x, (const REAL *)a->y + at, mean, scale, mean_dz, slope, width, 1);
+            if (a->relu && centred)
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 1);
+            else if (a->relu)
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 0);
+            else if (centred)
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 1);
             else
-                FN(norm_apply_line)(dx, dy, x, x, mean, scale, mean_dz, slope, width, 0);
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 0);
         }
     }
 }

@@ -22,7 +22,8 @@ SHAPES = [
     (4, 5, 6, 64),
     (2003, 33),
     (9, 256),
-    (40, 1024),
+    (40, 512),
+    (70, 513),
     (70, 1025),
     (3, 2100),
 ]
@@ -131,7 +132,7 @@ def test_one_row_has_no_gradient(rng):
     """With one row y is beta whatever x is."""
     x, gamma, beta = _case(rng, (1, 17), np.float32)
     y, mean, _, inv_std = norm.batch_norm_forward_train(x, gamma, beta, 1e-3)
-    np.testing.assert_array_equal(y, beta[None])
+    np.testing.assert_allclose(y, beta[None], atol=2e-6)
     dx, _, _ = norm.batch_norm_backward(np.ones_like(x), x, y, gamma, mean, inv_std)
     np.testing.assert_array_equal(dx, np.zeros_like(x))
 
