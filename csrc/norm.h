@@ -9,12 +9,12 @@
 #define QUERNEL_NORM_H
 
 enum {
-    NORM_LINE = 256,     /* elements a line has at least: long against a loop's overhead, short against the cache */
-    NORM_BLOCK = 512,    /* columns of a block at most: its sums (40 bytes a column) stay in a 32 KiB cache */
-    NORM_CHUNK = 32768,  /* elements of a chunk at least: some 5 us of work */
+    NORM_LINE = 256,       /* elements a line has at least: long against a loop's overhead, short against the cache */
+    NORM_BLOCK = 512,      /* columns of a block at most: its sums (40 bytes a column) stay in a 32 KiB cache */
+    NORM_CHUNK = 32768,    /* elements of a chunk at least: some 5 us of work */
     NORM_CHUNKS_MAX = 256, /* keeps the partials of a large x small beside it */
-    /* Measured on a Zen 4 server, C = 64 ... 512, data in memory: 4 lines at a time, fetched 8 KiB ahead, read at the rate
-     * of a bare sum; 8 at a time or without fetching at half of it. */
+    /* Measured on a Zen 4 server, C = 64 ... 512, data in memory: 4 lines at a time, fetched 8 KiB ahead, read at the
+     * rate of a bare sum; 8 at a time or without fetching at half of it. */
     NORM_ROWS = 4,           /* lines summed together */
     NORM_AHEAD_BYTES = 8192, /* how far ahead they are fetched */
     NORM_RUN = 32,           /* lines summed in REAL before the sum goes on in double */
@@ -24,9 +24,9 @@ enum {
 
 /* The two sums of a pass: of g and of g * (x - shift). */
 enum norm_sum {
-    NORM_SUM_X,       /* g = x - shift */
-    NORM_SUM_DY,      /* g = dy */
-    NORM_SUM_DY_RELU  /* g = dy where y > 0 */
+    NORM_SUM_X,      /* g = x - shift */
+    NORM_SUM_DY,     /* g = dy */
+    NORM_SUM_DY_RELU /* g = dy where y > 0 */
 };
 
 struct norm_shape {
@@ -68,7 +68,8 @@ struct norm_running_args {
 /* Scratch of all kernels here: five double for each column of a block. */
 enum { NORM_SCRATCH_BYTES = NORM_BLOCK * 5 * 8 };
 
-#define NORM_KERNELS(K)                                                                                      \
-    K(batch_norm_statistics) K(batch_norm_finish) K(batch_norm_coefficients) K(batch_norm_normalise)         \
-    K(batch_norm_backward_sums) K(batch_norm_backward_finish) K(batch_norm_backward_apply) K(batch_norm_running)
+#define NORM_KERNELS(K)                                                                                                \
+    K(batch_norm_statistics)                                                                                           \
+    K(batch_norm_finish) K(batch_norm_coefficients) K(batch_norm_normalise) K(batch_norm_backward_sums)                \
+        K(batch_norm_backward_finish) K(batch_norm_backward_apply) K(batch_norm_running)
 #endif

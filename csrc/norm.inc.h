@@ -85,7 +85,7 @@ QUERNEL_INLINE void FN(norm_fetch)(const REAL *x, ptrdiff_t stride, ptrdiff_t wi
 }
 
 /* t->sum and t->dot over `lines` of x (and dy, y, where `kind` needs them). */
-QUERNEL_INLINE void FN(norm_sum_lines)(struct FN(norm_sums) *t, const REAL *x, const REAL *dy, const REAL *y,
+QUERNEL_INLINE void FN(norm_sum_lines)(struct FN(norm_sums) * t, const REAL *x, const REAL *dy, const REAL *y,
                                        ptrdiff_t lines, ptrdiff_t stride, ptrdiff_t width, const enum norm_sum kind)
 {
     for (ptrdiff_t begin = 0; begin < lines; begin += NORM_RUN) {
@@ -112,7 +112,7 @@ QUERNEL_INLINE void FN(norm_sum_lines)(struct FN(norm_sums) *t, const REAL *x, c
 }
 
 /* The sums of a piece, from lines to channels. */
-QUERNEL_INLINE void FN(norm_sum_piece)(struct FN(norm_sums) *t, const struct FN(norm_piece) *p, const REAL *x,
+QUERNEL_INLINE void FN(norm_sum_piece)(struct FN(norm_sums) * t, const struct FN(norm_piece) * p, const REAL *x,
                                        const REAL *dy, const REAL *y, ptrdiff_t C, const enum norm_sum kind)
 {
     const ptrdiff_t rest = p->lines * p->stride;
@@ -138,7 +138,8 @@ static void FN(batch_norm_statistics)(const void *args, ptrdiff_t lo, ptrdiff_t 
         head.tail = 0;
         if (head.lines > 0) {
             FN(norm_sum_piece)(t, &head, x, x, x, C, NORM_SUM_X);
-            for (ptrdiff_t c = 0; c < channels; c++) t->shift[c] = (REAL)(t->sum[c] / (double)(head.lines * a->shape.R));
+            for (ptrdiff_t c = 0; c < channels; c++)
+                t->shift[c] = (REAL)(t->sum[c] / (double)(head.lines * a->shape.R));
         } else { /* M < R */
             memcpy(t->shift, x, (size_t)channels * sizeof(REAL));
         }
@@ -312,9 +313,9 @@ static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdi
 }
 
 QUERNEL_INLINE void FN(norm_apply_line)(REAL *restrict dx, const REAL *restrict dy, const REAL *restrict x,
-                                        const REAL *restrict y, const REAL *restrict centre,
-                                        const REAL *restrict scale, const REAL *restrict offset,
-                                        const REAL *restrict slope, ptrdiff_t width, const int relu, const int centred)
+                                        const REAL *restrict y, const REAL *restrict centre, const REAL *restrict scale,
+                                        const REAL *restrict offset, const REAL *restrict slope, ptrdiff_t width,
+                                        const int relu, const int centred)
 {
 #pragma omp simd
     for (ptrdiff_t e = 0; e < width; e++) {

@@ -13,10 +13,10 @@ enum { POOL_BYTE_POSITIONS = 256 };
 
 /* Unit: forward one output row (n, p); backward one input row (n, h). */
 struct pool_args {
-    void *out;              /* forward y (N, OH, OW, C); backward dx (N, H, W, C) */
-    void *index_out;        /* max_pool2d_forward only (N, OH, OW, C) */
-    const void *in;         /* forward x (N, H, W, C); backward dy (N, OH, OW, C) */
-    const void *index_in;   /* max_pool2d_backward only (N, OH, OW, C) */
+    void *out;            /* forward y (N, OH, OW, C); backward dx (N, H, W, C) */
+    void *index_out;      /* max_pool2d_forward only (N, OH, OW, C) */
+    const void *in;       /* forward x (N, H, W, C); backward dy (N, OH, OW, C) */
+    const void *index_in; /* max_pool2d_backward only (N, OH, OW, C) */
     ptrdiff_t H, W, C;
     ptrdiff_t OH, OW;
     ptrdiff_t KH, KW;
@@ -26,6 +26,5 @@ struct pool_args {
 };
 
 /* Forward needs W * C elements and as many int32 of scratch, backward W * C elements. */
-#define POOL_KERNELS(K)                                                                                      \
-    K(max_pool2d_forward) K(max_pool2d_backward) K(avg_pool2d_forward) K(avg_pool2d_backward)
+#define POOL_KERNELS(K) K(max_pool2d_forward) K(max_pool2d_backward) K(avg_pool2d_forward) K(avg_pool2d_backward)
 #endif

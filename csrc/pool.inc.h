@@ -1,8 +1,8 @@
 /* pool.inc.h   See pool.h for the letters and what a unit is.
  *
  * The innermost functions take `count` neighbouring elements whose windows lie alike: the channels of one output, or,
- * where neighbours along the row move in step (stride 1), a whole run of the row, so that few channels fill the vectors too.
- * A last vector that would stick out is moved back over elements already done (same values, written again). */
+ * where neighbours along the row move in step (stride 1), a whole run of the row, so that few channels fill the vectors
+ * too. A last vector that would stick out is moved back over elements already done (same values, written again). */
 
 typedef uint8_t FN(pool_bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
 typedef int32_t FN(pool_words) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4)));
@@ -57,18 +57,20 @@ QUERNEL_INLINE struct FN(pool_span) FN(pool_whole_outputs)(const struct pool_arg
     return (struct FN(pool_span)){begin, end};
 }
 
-/* Windows [begin, end) of a row or column of `count` that cover the input at `place`, counted from the padding's edge. */
-QUERNEL_INLINE struct FN(pool_span) FN(pool_covering)(ptrdiff_t place, ptrdiff_t window, ptrdiff_t stride, ptrdiff_t count)
+/* Windows [begin, end) of a row or column of `count` that cover the input at `place`, counted from the padding's edge.
+ */
+QUERNEL_INLINE struct FN(pool_span)
+    FN(pool_covering)(ptrdiff_t place, ptrdiff_t window, ptrdiff_t stride, ptrdiff_t count)
 {
     const ptrdiff_t begin = place < window ? 0 : (place - window) / stride + 1, end = place / stride + 1;
     return (struct FN(pool_span)){begin, end < count ? end : count};
 }
 
-/* y and index of `count` elements at y, x pointing to their windows' position (0, 0). A later candidate wins if greater,
- * or if it is the first NaN. */
+/* y and index of `count` elements at y, x pointing to their windows' position (0, 0). A later candidate wins if
+ * greater, or if it is the first NaN. */
 QUERNEL_INLINE void FN(pool_max_window)(REAL *restrict y, void *restrict index, ptrdiff_t at, const REAL *restrict x,
-                                   ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t KW,
-                                   ptrdiff_t W, ptrdiff_t C, int wide)
+                                        ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
+                                        ptrdiff_t KW, ptrdiff_t W, ptrdiff_t C, int wide)
 {
     for (ptrdiff_t step = 0; step < count; step += VL) {
         const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
@@ -87,8 +89,9 @@ QUERNEL_INLINE void FN(pool_max_window)(REAL *restrict y, void *restrict index, 
 }
 
 /* Sums by rows first: the error of a mean over KH * KW positions grows with KH + KW. */
-QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count, struct FN(pool_span) rows,
-                                   struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C, REAL scale)
+QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count,
+                                        struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C,
+                                        REAL scale)
 {
     for (ptrdiff_t step = 0; step < count; step += VL) {
         const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
@@ -103,8 +106,8 @@ QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x
 }
 
 /* Windows most networks use get loops of known length. */
-static void FN(pool_max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL *x, ptrdiff_t count, struct FN(pool_span) rows,
-                             struct FN(pool_span) cols, const struct pool_args *a)
+static void FN(pool_max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL *x, ptrdiff_t count,
+                                  struct FN(pool_span) rows, struct FN(pool_span) cols, const struct pool_args *a)
 {
     const ptrdiff_t KH = rows.end - rows.begin, KW = cols.end - cols.begin, W = a->W, C = a->C;
     const struct FN(pool_span) two = {0, 2}, three = {0, 3};
@@ -122,8 +125,8 @@ static void FN(pool_max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL
     }
 }
 
-static void FN(pool_sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
-                             const struct pool_args *a)
+static void FN(pool_sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struct FN(pool_span) rows,
+                                  struct FN(pool_span) cols, const struct pool_args *a)
 {
     const ptrdiff_t KH = rows.end - rows.begin, KW = cols.end - cols.begin;
     const struct FN(pool_span) two = {0, 2};
@@ -137,9 +140,9 @@ static void FN(pool_sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struc
 
 /* Copies `count` items, `from` and `to` bytes apart; sizes that channels 1 to 4 give are known to the compiler. */
 QUERNEL_INLINE void FN(pool_copy_items)(char *restrict out, const char *restrict in, ptrdiff_t count, ptrdiff_t bytes,
-                                   ptrdiff_t to, ptrdiff_t from)
+                                        ptrdiff_t to, ptrdiff_t from)
 {
-#define COPY_ITEMS(size)                                                                                     \
+#define COPY_ITEMS(size)                                                                                               \
     for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * to, in + i * from, (size_t)(size))
     switch (bytes) {
     case 1: COPY_ITEMS(1); break;
@@ -181,7 +184,7 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
                 if (is_max) {
                     FN(pool_max_elements)(dense, dense_index, 0, x + w * C, count, rows, cols, a);
                     FN(pool_copy_items)((char *)index + q * C * index_bytes, dense_index, run, C * index_bytes,
-                                   C * index_bytes, C * index_bytes * sw);
+                                        C * index_bytes, C * index_bytes * sw);
                 } else {
                     FN(pool_sum_elements)(dense, x + w * C, count, rows, cols, a);
                 }
@@ -199,8 +202,9 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
 /* dx of `count` elements at column w of a row: over windows (p, q) in `rows` x `cols`, their dy where they chose this
  * position (max), or their equal share of it. (up, along) is the input's place counted from the padding's edge. */
 QUERNEL_INLINE void FN(pool_gather_windows)(REAL *restrict dx, const REAL *restrict dy, const void *restrict index,
-                                       ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t up,
-                                       ptrdiff_t along, const struct pool_args *a, int is_max, int wide, int uniform)
+                                            ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
+                                            ptrdiff_t up, ptrdiff_t along, const struct pool_args *a, int is_max,
+                                            int wide, int uniform)
 {
     const REAL scale = is_max || !uniform ? 1 : 1 / (REAL)(a->KH * a->KW);
     for (ptrdiff_t step = 0; step < count; step += VL) {
@@ -245,20 +249,22 @@ QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, p
         for (ptrdiff_t w = 0; w < W;) {
             const struct FN(pool_span) cols = FN(pool_covering)(w + a->left, a->KW, sw, OW);
             if (!runs || w < begin || w >= end) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, w + a->left, a, is_max, wide, uniform);
+                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, w + a->left, a, is_max, wide,
+                                        uniform);
                 w++;
             } else if (sw == 1) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, w + a->left, a, is_max, wide,
-                                   uniform);
+                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, w + a->left, a, is_max,
+                                        wide, uniform);
                 w = end;
             } else { /* every sw-th column is a run: make it, then spread it */
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
                 for (ptrdiff_t first = w; first < w + sw && first < end; first++) {
                     const ptrdiff_t run = (end - first + sw - 1) / sw;
                     FN(pool_gather_windows)(phase_row, dy, index, run * C, rows,
-                                       FN(pool_covering)(first + a->left, a->KW, sw, OW), up, first + a->left, a, is_max,
-                                       wide, uniform);
-                    FN(pool_copy_items)((char *)(dx + first * C), (const char *)phase_row, run, bytes, bytes * sw, bytes);
+                                            FN(pool_covering)(first + a->left, a->KW, sw, OW), up, first + a->left, a,
+                                            is_max, wide, uniform);
+                    FN(pool_copy_items)((char *)(dx + first * C), (const char *)phase_row, run, bytes, bytes * sw,
+                                        bytes);
                 }
                 w = end;
             }
@@ -288,7 +294,7 @@ static void FN(avg_pool2d_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi,
 static void FN(avg_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct pool_args *a = args;
-    const int inside = a->top == 0 && a->left == 0 && (a->OH - 1) * a->sh + a->KH <= a->H &&
-                       (a->OW - 1) * a->sw + a->KW <= a->W;
+    const int inside =
+        a->top == 0 && a->left == 0 && (a->OH - 1) * a->sh + a->KH <= a->H && (a->OW - 1) * a->sw + a->KW <= a->W;
     FN(pool_backward)(a, lo, hi, scratch, 0, 0, a->count_include_pad || inside);
 }
