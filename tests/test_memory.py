@@ -1,0 +1,138 @@
+"""Memory: the pool reuses and returns what it holds, results free their blocks, repeated work does not
+grow."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import quernel as qn
+from quernel import backend as B
+from quernel import kernels
+
+from .networks import data, trained
+
+
+def in_use() -> int:
+    gc.collect()
+    return int(qn.memory_stats()["in_use"])
+
+
+def test_results_give_their_memory_back():
+    x = np.ones((1000, 1000), np.float32)
+    before = in_use()
+    y = kernels.unary("exp", x)
+    assert x.nbytes <= in_use() - before <= 1.3 * x.nbytes
+    view = y[10:20, ::3]
+    del y
+    assert in_use() - before >= x.nbytes, "a view keeps its array alive"
+    del view
+    assert in_use() == before
+
+
+def test_memory_is_reused_and_can_be_returned():
+    x = np.ones((700, 1001), np.float32)
+    kernels.unary("exp", x)
+    system_calls = qn.memory_stats()["system_calls"]
+    for _ in range(50):
+        kernels.unary("exp", x)
+    assert qn.memory_stats()["system_calls"] == system_calls
+    assert qn.memory_stats()["cached"] >= x.nbytes
+    qn.empty_cache()
+    assert qn.memory_stats()["cached"] == 0
+
+
+def test_no_write_outside_a_block_so_far():
+    assert qn.memory_stats()["violations"] == 0
+
+
+@pytest.mark.parametrize("name", ["convolutional", "characters"])
+def test_training_does_not_grow(name):
+    """What a step leaves behind is what the step before left: nothing holds on to graphs."""
+    trained(name, steps=3)
+    before = in_use()
+    trained(name, steps=12)
+    assert in_use() <= before
+
+
+@pytest.mark.parametrize("name", ["convolutional", "residual"])
+def test_prediction_does_not_grow(name, rng):
+    model, _ = trained(name, steps=1)
+    x, _ = data(name, 5, rng)
+    model.predict(x)
+    before, system_calls = in_use(), qn.memory_stats()["system_calls"]
+    for _ in range(50):
+        model.predict(x)
+    assert in_use() == before
+    assert qn.memory_stats()["system_calls"] == system_calls
+
+
+RESIDENT = """
+    import numpy as np
+    import quernel as qn
+    from quernel import backend as B
+
+    def resident():
+        return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+
+    rng = np.random.default_rng(0)
+    largest = np.ones((1500, 1500), np.float32)
+    B.matmul(largest, largest)
+    B.unary("exp", largest)
+    shapes = rng.integers(1, 200, (1000, 2))
+    for m, n in shapes[:300]:
+        B.unary("exp", B.matmul(np.ones((m, n), np.float32), np.ones((n, m), np.float32)))
+    before = resident()
+    for m, n in shapes[300:]:
+        B.unary("exp", B.matmul(np.ones((m, n), np.float32), np.ones((n, m), np.float32)))
+    assert resident() <= 1.05 * before, (before, resident())
+"""
+
+
+def test_random_shapes_do_not_grow_the_process():
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(RESIDENT)], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "QUERNEL_MEMORY_GUARD": "0"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+def test_impossible_sizes_are_refused():
+    half = np.broadcast_to(np.float32(1), (1 << 30, 1))
+    with pytest.raises(MemoryError, match="no memory for an array of shape"):
+        kernels.binary("add", half, np.broadcast_to(np.float32(1), (1, 1 << 30)))
+    assert np.isfinite(kernels.unary("exp", np.ones(5, np.float32))).all()
+
+
+def test_python_threads_compute_at_once(rng):
+    """Calls from several Python threads at once give the right results (the GIL is released in kernels)."""
+    x = rng.normal(size=(8, 200, 200)).astype(np.float32)
+    expected = [B.matmul(a, a) for a in x]
+    wrong = []
+
+    def work(i):
+        for _ in range(20):
+            if not np.array_equal(B.matmul(x[i], x[i]), expected[i]):
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(x))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+
+
+def test_denormals_are_flushed_in_kernels_and_nowhere_else():
+    tiny = np.full(100, 1e-40, np.float32)
+    assert (kernels.binary("multiply", tiny, np.ones(100, np.float32)) == 0).all()
+    assert (tiny * np.float32(1)).all(), "the caller's floating-point state is as it was"
+    one = np.float32(2.0**-149)
+    assert one / np.float32(1) == one
