@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
 from quernel.backend import SAVES_OUTPUT
+from quernel.kernels.threads import get_num_threads, set_num_threads
 
 KINDS = ["linear", "relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softplus", "elu"]
 REALS = [np.float32, np.float64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
+from quernel.kernels.threads import get_num_threads, set_num_threads
 
 REALS = [np.float32, np.float64]
 

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
+from quernel.kernels.threads import get_num_threads, set_num_threads
 
 TYPES = [np.float32, np.float64, np.int64, np.int32, np.int16, np.uint8, np.bool_, np.float16, np.complex128]
 

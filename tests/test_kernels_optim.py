@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
+from quernel.kernels.threads import get_num_threads, set_num_threads
 
 REALS = [np.float32, np.float64]
 SHAPES = [(1,), (0,), (7,), (3, 5), (16,), (), (17,), (16384,), (16385,), (2, 0), (130, 257), (0,)]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
+from quernel.kernels.threads import get_num_threads, set_num_threads
 from quernel.reference.random import _words
 
 SIZES = [0, 1, 3, 4, 5, 15, 16, 17, 255, 256, 511, 513, 16383, 16384, 16389, 70001]

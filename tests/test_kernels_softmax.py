@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quernel.kernels.threads import get_num_threads, set_num_threads
 
 from quernel import kernels, reference
+from quernel.kernels.threads import get_num_threads, set_num_threads
 
 SIZES = [1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 33, 65, 1000, 5003]
 REALS = [np.float32, np.float64]

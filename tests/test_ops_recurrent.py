@@ -83,6 +83,6 @@ def test_wrong_use(rng, arguments, message):
 def test_lengths_are_integers(rng):
     with pytest.raises(TypeError, match="integer lengths"):
         ops.lstm(*inputs(rng), lengths=[1.0, 2.0, 3.0])
+    x, kernel, recurrent, bias, h, c = inputs(rng)
     with pytest.raises(ValueError, match="h of shape"):
-        x, kernel, recurrent, bias, h, c = inputs(rng)
         ops.lstm_cell(x[:, 0], h[:1], c, kernel, recurrent, bias)

@@ -62,10 +62,10 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     TypeError : for complex numbers, texts, objects.
     ValueError : for nested lists of unequal lengths.
     """
-    if isinstance(data, np.ndarray):
-        array = data if type(data) is np.ndarray else np.asarray(data)
+    if type(data) is np.ndarray:
+        array = data
     else:
-        array = _convert(data)
+        array = np.asarray(data) if isinstance(data, np.ndarray) else _convert(data)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is not None:
