@@ -29,10 +29,11 @@ QUERNEL_INLINE FN(lanes) FN(multiply)(FN(lanes) a, uint64_t b)
 QUERNEL_INLINE void FN(philox)(uint64_t *restrict pairs, uint64_t seed, uint64_t counter, ptrdiff_t counters)
 {
     enum { L = FN(COUNTERS) };
+    static const uint64_t index[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    FN(lanes) lane;
+    memcpy(&lane, index, sizeof lane);
     for (ptrdiff_t i = 0; i < counters; i += L) {
-        FN(lanes) c0, c1, c2 = {0}, c3 = {0};
-        for (int lane = 0; lane < L; lane++) c0[lane] = counter + (uint64_t)(i + lane);
-        c1 = c0 >> 32;
+        FN(lanes) c0 = counter + (uint64_t)i + lane, c1 = c0 >> 32, c2 = {0}, c3 = {0};
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma GCC unroll 10
         for (int round = 0; round < 10; round++) { /* upper halves of c1 and c3 hold rubbish that nothing reads */
@@ -45,9 +46,9 @@ QUERNEL_INLINE void FN(philox)(uint64_t *restrict pairs, uint64_t seed, uint64_t
             k1 += 0xBB67AE85u;
         }
         const FN(lanes) first = (c0 & 0xFFFFFFFFu) | (c1 << 32), second = (c2 & 0xFFFFFFFFu) | (c3 << 32);
-        for (int lane = 0; lane < L; lane++) {
-            pairs[2 * (i + lane)] = first[lane];
-            pairs[2 * (i + lane) + 1] = second[lane];
+        for (int j = 0; j < L; j++) {
+            pairs[2 * (i + j)] = first[j];
+            pairs[2 * (i + j) + 1] = second[j];
         }
     }
 }

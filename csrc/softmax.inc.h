@@ -8,6 +8,16 @@ enum { FN(SUM_VECTORS) = 64 };
 
 #define NEG_INF (-(REAL)INFINITY)
 
+/* exp(x) for x <= 80, which is all that is needed below the maximum of a row: without the scaling in two steps and the
+ * limits of vexp. From EXP_ZERO down 2^n is made with the exponent field 0: the result is 0. NaN comes through. */
+#define EXP_ZERO ((REAL)(REAL_IS_DOUBLE ? -709 : -88))
+QUERNEL_INLINE vec FN(exp_below)(vec x)
+{
+    ivec n;
+    const vec r = FN(exp_reduce)(FN(vmax)(FN(splat)(EXP_ZERO), x), &n);
+    return (FN(expm1_near_zero)(r) + 1) * FN(power_of_two)(n);
+}
+
 QUERNEL_INLINE vec FN(log_of)(REAL x) { return FN(vlog)(FN(splat)(x)); }
 
 /* The largest of a row; NaN may be lost here, the sum of exp finds it again. */
@@ -37,9 +47,10 @@ static REAL FN(row_sum_exp)(REAL *restrict e, const REAL *x, REAL shift, ptrdiff
     double sum = 0;
     if (e) {
         vec term;
-        ROW_SUM(sum, (term = FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
+        ROW_SUM(sum,
+                (term = FN(exp_below)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
     } else {
-        ROW_SUM(sum, FN(vexp)(FN(load_upto)(x + c, n, NEG_INF) - shift))
+        ROW_SUM(sum, FN(exp_below)(FN(load_upto)(x + c, n, NEG_INF) - shift))
     }
     return (REAL)sum;
 }
@@ -54,7 +65,7 @@ static void FN(softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, vo
         REAL *restrict y = (REAL *)a->y_rc + r * C;
         if (C <= VL) {
             const vec x_ = FN(load_upto)(x, C, NEG_INF);
-            const vec e = FN(vexp)(x_ - FN(hmax)(x_));
+            const vec e = FN(exp_below)(x_ - FN(hmax)(x_));
             FN(store_upto)(y, e / FN(hsum)(e), C);
         } else {
             const REAL scale = 1 / FN(row_sum_exp)(y, x, FN(row_max)(x, C), C);
@@ -92,7 +103,7 @@ static void FN(log_softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi
         if (C <= VL) {
             const vec x_ = FN(load_upto)(x, C, NEG_INF);
             const vec shifted = x_ - FN(hmax)(x_);
-            FN(store_upto)(y, shifted - FN(log_of)(FN(hsum)(FN(vexp)(shifted))), C);
+            FN(store_upto)(y, shifted - FN(log_of)(FN(hsum)(FN(exp_below)(shifted))), C);
         } else {
             const REAL max = FN(row_max)(x, C);
             const vec log_sum = FN(log_of)(FN(row_sum_exp)(NULL, x, max, C));
@@ -115,7 +126,7 @@ static void FN(log_softmax_backward)(const void *args, ptrdiff_t lo, ptrdiff_t h
         ROW_SUM(sum, FN(load_upto)(dy + c, n, 0))
         for (ptrdiff_t c = 0; c < C; c += VL) {
             const ptrdiff_t n = C - c;
-            const vec p = FN(vexp)(FN(load_upto)(y + c, n, 0));
+            const vec p = FN(exp_below)(FN(load_upto)(y + c, n, 0));
             FN(store_upto)(dx + c, FN(load_upto)(dy + c, n, 0) - p * (REAL)sum, n);
         }
     }
@@ -127,7 +138,7 @@ QUERNEL_INLINE REAL FN(row_lse)(REAL *max, const REAL *x, ptrdiff_t C)
     if (C <= VL) {
         const vec x_ = FN(load_upto)(x, C, NEG_INF);
         *max = FN(hmax)(x_);
-        return FN(log_of)(FN(hsum)(FN(vexp)(x_ - *max)))[0];
+        return FN(log_of)(FN(hsum)(FN(exp_below)(x_ - *max)))[0];
     }
     *max = FN(row_max)(x, C);
     return FN(log_of)(FN(row_sum_exp)(NULL, x, *max, C))[0];
@@ -228,7 +239,7 @@ static void FN(softmax_xent_backward)(const void *args, ptrdiff_t lo, ptrdiff_t 
         const REAL q = w ? keep * w[label] : keep;
         const double weight = (double)q + spread_weight;
         if (C <= VL && spread == 0) {
-            const vec e = FN(vexp)(FN(load_upto)(x, C, NEG_INF) - lse);
+            const vec e = FN(exp_below)(FN(load_upto)(x, C, NEG_INF) - lse);
             const REAL scale = (REAL)((double)dloss * weight / (double)FN(hsum)(e));
             const ivec hit = FN(lanes_below)(label + 1) & ~FN(lanes_below)(label);
             FN(store_upto)(dx, e * scale - FN(select)(hit, FN(splat)(dloss * q), (vec){0}), C);
@@ -268,5 +279,6 @@ static void FN(softmax_xent_soft_backward)(const void *args, ptrdiff_t lo, ptrdi
     }
 }
 
+#undef EXP_ZERO
 #undef ROW_SUM
 #undef NEG_INF
