@@ -356,6 +356,9 @@ def test_a_model_is_built_by_its_first_call_and_not_by_a_failed_one(data):
     other.build((None, 7))
     assert other.state_dict()["dense.kernel"].shape == (7, 2)
     assert other.compute_output_shape((None, 7)) == (None, 2)
+    lines = []
+    other.summary(print_fn=lines.append)
+    assert lines[0].splitlines()[4].split()[1:] == ["(Dense)", "-", "16"]
 
 
 def test_progress_is_printed(data, capsys):

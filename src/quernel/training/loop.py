@@ -89,7 +89,7 @@ def fit(
                 rows, logs = totals.rows, totals.logs()
                 _check_weights(model, epoch)
                 if validation and (epoch + 1) % validation.frequency == 0:
-                    progress.validate(rows, logs)
+                    progress.validate(logs)
                     hooks.call("on_test_begin", {})
                     found = measure(model, validation.feed, totals)
                     hooks.call("on_test_end", found)

@@ -88,11 +88,11 @@ class Progress:
         self._next_draw = now + REDRAW_SECONDS
         self._draw(self._line(done, now - self._start, logs()))
 
-    def validate(self, done: int, logs: Logs) -> None:
+    def validate(self, logs: Logs) -> None:
         """Training of this epoch is over, its validation begins."""
         if self._silent:
             return
-        self._done, self._trained = done, self._clock() - self._start
+        self._trained = self._clock() - self._start
         if self._bar:
             self._draw("  ".join([self._title, *_numbers(logs), "validating"]))
 

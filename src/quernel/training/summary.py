@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from quernel.layers.base import Layer
@@ -15,16 +16,16 @@ GAP = "  "
 def summarize(model: Model) -> str:
     """Each layer with its output shape (of a stack whose input shape is known) and parameters; totals."""
     rows = [("Layer (type)", "Output shape", "Parameters")]
-    shape: Any = model.input_shape
-    stack = getattr(model, "layers", None)
+    # Only in a stack does the order of the layers say what shape each one gets.
+    shape: Any = model.input_shape if isinstance(model, Iterable) else None
     for _, layer in model.members():
         if not isinstance(layer, Layer):
             continue
-        if stack is not None and shape is not None:
+        if shape is not None:
             shape = layer.compute_output_shape(shape)
         built = not any(isinstance(part, Layer) and part.awaits_build for _, part in layer.walk())
         count = f"{layer.count_params():,}" if built else "not built yet"
-        rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count))
+        rows.append((f"{layer.name} ({type(layer).__name__})", "-" if shape is None else str(shape), count))
     return "\n".join([model.label, *_table(rows), *_totals(model)])
 
 
