@@ -33,10 +33,11 @@ QUERNEL_INLINE void FN(lstm_gates)(REAL *gates, REAL *c, REAL *h, REAL *c_seq, R
     FN(store_upto)(h_seq + u, h_new, n);
 }
 
-/* Its backward.   dc += dh*o*(1 - tanh(c)^2);  dz follows from dc and dh gate by gate;  dc *= f hands it on. */
-QUERNEL_INLINE void FN(lstm_gates_backward)(REAL *dz, REAL *dbias, REAL *dh, REAL *dc, const REAL *dh_seq,
-                                            const REAL *gates, const REAL *c_new, const REAL *c_before, ptrdiff_t u,
-                                            ptrdiff_t n, ptrdiff_t U)
+/* Its backward; dz goes to its array and to the block that the product reads.
+ * dc += dh*o*(1 - tanh(c)^2);  dz follows from dc and dh gate by gate;  dc *= f hands it on. */
+QUERNEL_INLINE void FN(lstm_gates_backward)(REAL *dz, REAL *dz_block, REAL *dbias, REAL *dh, REAL *dc,
+                                            const REAL *dh_seq, const REAL *gates, const REAL *c_new,
+                                            const REAL *c_before, ptrdiff_t u, ptrdiff_t n, ptrdiff_t U)
 {
     const REAL *gi = gates + u, *gf = gi + U, *gg = gf + U, *go = gg + U;
     const vec i = FN(load_upto)(gi, n, 0), f = FN(load_upto)(gf, n, 0);
@@ -50,6 +51,7 @@ QUERNEL_INLINE void FN(lstm_gates_backward)(REAL *dz, REAL *dbias, REAL *dh, REA
     for (int k = 0; k < 4; k++) {
         const ptrdiff_t z = k * U + u;
         FN(store_upto)(dz + z, dz_k[k], n);
+        FN(store_upto)(dz_block + z, dz_k[k], n);
         FN(store_upto)(dbias + z, FN(load_upto)(dbias + z, n, 0) + dz_k[k], n);
     }
     FN(store_upto)(dc + u, dc_u * f, n);
@@ -105,7 +107,7 @@ static void FN(lstm_backward_block)(const struct lstm_backward_args *a, ptrdiff_
         const ptrdiff_t t = a->reverse ? T - 1 - step : step;
         for (ptrdiff_t n = lo; n < hi; n++) {
             const ptrdiff_t nt = n * T + t;
-            REAL *dz = scratch + (n - lo) * z_skewed, *xh = xh_ntk + nt * (C + U);
+            REAL *dz = dz_ntz + nt * Z, *dz_row = scratch + (n - lo) * z_skewed, *xh = xh_ntk + nt * (C + U);
             if (FN(lstm_takes_part)(a->lengths, n, t)) {
                 const int first = step == 0 || !FN(lstm_takes_part)(a->lengths, n, t + before);
                 const REAL *h_before = first ? h0_nu + n * U : h_seq_ntu + (nt + before) * U;
@@ -115,15 +117,16 @@ static void FN(lstm_backward_block)(const struct lstm_backward_args *a, ptrdiff_
                 REAL *dbias = dbias_nz + n * Z, *dh = dh_nu + n * U, *dc = dc_nu + n * U;
                 ptrdiff_t u = 0;
                 for (; u + VL <= U; u += VL)
-                    FN(lstm_gates_backward)(dz, dbias, dh, dc, dh_seq, gates, c_new, c_before, u, VL, U);
-                if (u < U) FN(lstm_gates_backward)(dz, dbias, dh, dc, dh_seq, gates, c_new, c_before, u, U - u, U);
+                    FN(lstm_gates_backward)(dz, dz_row, dbias, dh, dc, dh_seq, gates, c_new, c_before, u, VL, U);
+                if (u < U)
+                    FN(lstm_gates_backward)(dz, dz_row, dbias, dh, dc, dh_seq, gates, c_new, c_before, u, U - u, U);
                 memcpy(xh, x_ntc + nt * C, (size_t)C * sizeof(REAL));
                 memcpy(xh + C, h_before, (size_t)U * sizeof(REAL));
             } else {
                 memset(dz, 0, (size_t)Z * sizeof(REAL));
+                memset(dz_row, 0, (size_t)Z * sizeof(REAL));
                 memset(xh, 0, (size_t)(C + U) * sizeof(REAL));
             }
-            memcpy(dz_ntz + nt * Z, dz, (size_t)Z * sizeof(REAL));
         }
         FN(lstm_product)(dh_nu + lo * U, U, scratch, z_skewed, a->recurrent_transposed, 1, hi - lo, Z, U, 1);
     }

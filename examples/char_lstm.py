@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import quernel as qn
-from quernel import layers, losses, ops, optimizers
+from quernel import initializers, layers, losses, ops, optimizers
 
 SOURCE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 STREAMS, STEPS = 32, 64
@@ -30,7 +30,9 @@ class CharModel(qn.Model):
 
     def __init__(self, characters: int) -> None:
         super().__init__()
-        self.embedding = layers.Embedding(characters, EMBEDDING)
+        self.embedding = layers.Embedding(
+            characters, EMBEDDING, embeddings_initializer=initializers.RandomNormal(stddev=1.0)
+        )
         self.lstm_1 = layers.LSTM(UNITS, return_sequences=True, stateful=True)
         self.dropout = layers.Dropout(DROPOUT)
         self.lstm_2 = layers.LSTM(UNITS, return_sequences=True, stateful=True)
