@@ -80,7 +80,7 @@ def test_terminal_one_line_redrawn_at_most_ten_times_a_second(terminal, clock):
         run_epoch(progress, clock)
     assert len(terminal.writes) <= 2 / REDRAW_SECONDS + 4
     assert terminal.screen() == [
-        "Epoch 1/3  loss 0.5000  accuracy 0.8750  val_loss 1.000e-05  16,000 samples/s"[:79],
+        "Epoch 1/3 loss 0.5000 accuracy 0.8750 val_loss 1.000e-05 0:03 16,000 samples/s",
         "",
     ]
     assert terminal.getvalue().count("\n") == 1
@@ -92,16 +92,16 @@ def test_terminal_shows_bar_rate_and_time_left(terminal, clock):
     terminal.columns = 120
     with Progress("auto", terminal, clock) as progress:
         progress.begin("Epoch 2/3", samples=1000)
-        assert terminal.screen() == ["Epoch 2/3  [........................]   0%"]
+        assert terminal.screen() == ["Epoch 2/3  [........................]    0%"]
         clock.now += 90
         progress.update(250, lambda: {"loss": 1234567.0, "accuracy": 0.0})
         assert terminal.screen() == [
-            "Epoch 2/3  [=====>..................]  25%"
-            "  loss 1.235e+06  accuracy 0.0000  3 samples/s  4:30 left"
+            "Epoch 2/3  [=====>..................]   25%"
+            "  loss 1.235e+06  accuracy 0.0000  4:30 left  3 samples/s"
         ]
         clock.now += 7110
         progress.update(500, dict)
-        assert terminal.screen()[0].endswith("50%  0 samples/s  2:00:00 left")
+        assert terminal.screen()[0].endswith("50%  2:00:00 left  0 samples/s")
         progress.update(1000, dict)  # too soon: not drawn, its numbers not even computed
         progress.update(1000, lambda: pytest.fail("computed"))
         assert "50%" in terminal.screen()[0]
@@ -116,6 +116,19 @@ def test_never_wider_than_the_terminal(columns, terminal, clock):
         run_epoch(progress, clock)
     terminal.columns = columns
     terminal.screen()
+
+
+def test_the_line_of_a_usual_training_has_a_bar_in_80_columns(terminal, clock):
+    with Progress(1, terminal, clock) as progress:
+        progress.begin("Epoch 3/10", samples=1000)
+        clock.now += 1
+        progress.update(500, lambda: {"loss": 0.5, "accuracy": 0.875})
+        assert terminal.screen() == [
+            "Epoch 3/10 [===>.....]  50% loss 0.5000 accuracy 0.8750 0:01 left 500 samples/s"
+        ]
+        terminal.columns = 50  # whole numbers are left out, never half of one
+        progress.end({"loss": 0.5, "accuracy": 0.875})
+        assert terminal.screen()[-2].endswith("Epoch 3/10 loss 0.5000 accuracy 0.8750 0:01")
 
 
 def test_a_shorter_line_leaves_nothing_of_the_longer(terminal, clock):
@@ -145,7 +158,7 @@ def test_log_file_gets_one_line_an_epoch(verbose, clock):
     with Progress(verbose, stream, clock) as progress:
         run_epoch(progress, clock)
         run_epoch(progress, clock)
-    line = "Epoch 1/3  loss 0.5000  accuracy 0.8750  val_loss 1.000e-05  16,000 samples/s  0:03\n"
+    line = "Epoch 1/3  loss 0.5000  accuracy 0.8750  val_loss 1.000e-05  0:03  16,000 samples/s\n"
     assert stream.getvalue() == 2 * line
 
 

@@ -15,6 +15,7 @@ Logs = Mapping[str, float]
 # Faster than this nobody can read, and a slow terminal would hold up training.
 REDRAW_SECONDS = 0.1
 BAR_COLUMNS = 24
+LEAST_BAR_COLUMNS = 5  # a shorter one says nothing
 # A notebook's output area has no width to ask for; this fits the usual ones.
 NOTEBOOK_COLUMNS = 100
 VERBOSE = (0, 1, 2, "auto")
@@ -39,7 +40,7 @@ class Progress:
     >>> with Progress(2, clock=iter([0.0, 2.0]).__next__) as progress:
     ...     progress.begin("Epoch 1/1", samples=100)
     ...     progress.end({"loss": 0.25})
-    Epoch 1/1  loss 0.2500  50 samples/s  0:02
+    Epoch 1/1  loss 0.2500  0:02  50 samples/s
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Progress:
         if now < self._next_draw:
             return
         self._next_draw = now + REDRAW_SECONDS
-        self._draw(self._line(done, now - self._start, logs()))
+        self._draw_running(done, now - self._start, logs())
 
     def validate(self, logs: Logs) -> None:
         """Training of this epoch is over, its validation begins."""
@@ -94,7 +95,7 @@ class Progress:
             return
         self._trained = self._clock() - self._start
         if self._bar:
-            self._draw("  ".join([self._title, *_numbers(logs), "validating"]))
+            self._draw([self._title, *_numbers(logs), "validating"])
 
     def end(self, logs: Logs, done: int | None = None) -> None:
         """Finish the line with the final numbers; done counts the samples if that was not known before."""
@@ -103,35 +104,32 @@ class Progress:
         elapsed = self._clock() - self._start
         count = done if done is not None else (self._samples or 0)
         rate = count / max(self._trained if self._trained is not None else elapsed, 1e-9)
-        line = "  ".join([self._title, *_numbers(logs), f"{rate:,.0f} samples/s", _duration(elapsed)])
+        parts = [self._title, *_numbers(logs), _duration(elapsed), f"{rate:,.0f} samples/s"]
         if self._bar:
-            self._draw(line, "\n")
+            self._draw(parts, end="\n")
             self._drawn = 0
         else:
-            self._write(line + "\n")
+            self._write("  ".join(parts) + "\n")
         self._next_draw = math.inf
 
-    def _line(self, done: int, elapsed: float, logs: Logs) -> str:
-        numbers = _numbers(logs)
+    def _draw_running(self, done: int, elapsed: float, logs: Logs) -> None:
+        parts = [self._title, *_numbers(logs)]
+        share = None
+        if self._samples:
+            share = min(done / self._samples, 1.0)
+            parts.insert(1, f"{share:4.0%}")
+        else:
+            parts.insert(1, f"{done:,} samples")
         if done and elapsed > 0:
-            numbers.append(f"{done / elapsed:,.0f} samples/s")
-        if not self._samples:
-            return "  ".join([self._title, f"{done:,} samples", *numbers])
-        if done and elapsed > 0:
-            numbers.append(_duration(elapsed * (self._samples - done) / done) + " left")
-        share = min(done / self._samples, 1.0)
-        text = f"{self._title}  {share:4.0%}  " + "  ".join(numbers)
-        room = min(self._columns() - 1 - len(text) - 4, BAR_COLUMNS)
-        if room < 5:  # too narrow for a bar that says anything
-            return text
-        filled = round(share * room)
-        bar = "=" * (filled - 1) + ">" * (0 < filled < room) + "=" * (filled == room)
-        return f"{self._title}  [{bar:.<{room}}]" + text[len(self._title) + 1 :]
+            if self._samples:
+                parts.append(_duration(elapsed * (self._samples - done) / done) + " left")
+            parts.append(f"{done / elapsed:,.0f} samples/s")
+        self._draw(parts, share)
 
-    def _draw(self, line: str, end: str = "") -> None:
+    def _draw(self, parts: list[str], share: float | None = None, end: str = "") -> None:
         """Put the line in place of the one before, in one write: no moment without a line, so no flicker."""
         columns = self._columns() - 1  # a character in the last column makes some terminals wrap
-        line = line[:columns]
+        line = _layout(parts, columns, share)
         blank = " " * min(self._drawn - len(line), columns - len(line))
         self._write(f"\r{line}{blank}{end}")
         self._drawn = len(line)
@@ -154,6 +152,29 @@ def _terminal_columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError, AttributeError):  # no file behind it, or one that has no size
         return 80
+
+
+def _layout(parts: list[str], columns: int, share: float | None) -> str:
+    """The parts in one line of at most `columns`, after the first a bar if there is room for it.
+
+    What does not fit is left out from the end, whole part by part: half a number would be a wrong number.
+    """
+    for gap in ("  ", " "):
+        text = gap.join(parts)
+        room = min(columns - len(text) - len(gap) - 2, BAR_COLUMNS)
+        if share is None and len(text) <= columns:
+            return text
+        if share is not None and room >= LEAST_BAR_COLUMNS:
+            return gap.join([parts[0], _bar(share, room), *parts[1:]])
+    while len(parts) > 1 and len(" ".join(parts)) > columns:
+        parts = parts[:-1]
+    return " ".join(parts)[:columns]
+
+
+def _bar(share: float, room: int) -> str:
+    filled = round(share * room)
+    head = ">" if 0 < filled < room else "=" * (filled == room)
+    return f"[{'=' * (filled - 1) + head:.<{room}}]"
 
 
 def _numbers(logs: Logs) -> list[str]:
