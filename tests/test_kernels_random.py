@@ -21,7 +21,7 @@ def state_of(numbers: tuple[int, int]) -> np.ndarray:
 
 
 def test_published_vectors() -> None:
-    """kat_vectors of Random123 for Philox4x32-10, counters (0, 0, 0, 0) and those whose upper half is 0."""
+    """The first of Random123's kat_vectors for Philox4x32-10: counter and key 0."""
     first = _words(4, state_of((0, 0)))
     assert [f"{int(w):08x}" for w in first] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
 
