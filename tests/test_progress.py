@@ -128,7 +128,9 @@ def test_the_line_of_a_usual_training_has_a_bar_in_80_columns(terminal, clock):
         ]
         terminal.columns = 50  # whole numbers are left out, never half of one
         progress.end({"loss": 0.5, "accuracy": 0.875})
-        assert terminal.screen()[-2].endswith("Epoch 3/10 loss 0.5000 accuracy 0.8750 0:01")
+        last = terminal.getvalue().rpartition("\r")[2]
+        assert last.rstrip() == "Epoch 3/10 loss 0.5000 accuracy 0.8750 0:01"
+        assert len(last) == 50  # blanks to the end of the line, and the line feed
 
 
 def test_a_shorter_line_leaves_nothing_of_the_longer(terminal, clock):
