@@ -128,9 +128,9 @@ def test_wrong_things_to_save(tmp_path):
     with pytest.raises(TypeError, match="complex128, safetensors holds bool, float16"):
         save_tensors(tmp_path / "a", {"x": np.ones(1) * 1j})
     with pytest.raises(TypeError, match="under the name 3"):
-        save_tensors(tmp_path / "a", {3: np.ones(1)})  # type: ignore[dict-item]
+        save_tensors(tmp_path / "a", {3: np.ones(1)})
     with pytest.raises(TypeError, match="metadata must be strings, got 'epoch': 3"):
-        save_tensors(tmp_path / "a", {}, {"epoch": 3})  # type: ignore[dict-item]
+        save_tensors(tmp_path / "a", {}, {"epoch": 3})
     assert os.listdir(tmp_path) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
     rows: int
 
 
-class Feed:
+class Feed(ABC):
     """Gives out the batches of one epoch after the other.
 
     samples : rows in an epoch, None if not known.  steps : batches in an epoch, None if not known.
@@ -36,8 +37,9 @@ class Feed:
     steps: int | None = None
     class_weight: Callable[[Any], Array] | None = None  # from y, the weight of each sample's class
 
+    @abstractmethod
     def epoch(self, shuffle: bool) -> Iterator[Batch]:
-        raise NotImplementedError
+        """The batches of the next epoch."""
 
     def weigh(self, y: Any, weight: Array | None) -> Array | None:
         """Sample weights times the weights of the samples' classes."""
