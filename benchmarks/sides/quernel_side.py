@@ -9,10 +9,14 @@ import numpy as np
 
 import quernel as qn
 from quernel import backend as B
-from quernel import ops, optimizers
+from quernel import losses, ops, optimizers
 from quernel.kernels import threads as kernel_threads
 
+from ..networks import NETWORKS
 from ..work import Array, Run, Work
+
+# Losses that both sides must agree on before a training step is timed, without dropout.
+AGREEMENT_STEPS = 3
 
 
 def _batch_norm(x: Any, gamma: Any, beta: Any, activation: str = "linear") -> Any:
@@ -59,6 +63,10 @@ class Side:
             return [Run("", lambda: B.copy(inputs["x"].transpose(work.spec["axes"])), lambda y: [y])]
         if work.kind == "optimizer":
             return [self._optimizer(inputs, **work.spec)]
+        if work.kind == "train_step":
+            return [self._training(inputs, **work.spec)]
+        if work.kind == "predict":
+            return [self._prediction(inputs, **work.spec)]
         return [self._operation(work, inputs)]
 
     def _operation(self, work: Work, inputs: dict[str, Array]) -> Run:
@@ -90,9 +98,57 @@ class Side:
         optimizer = OPTIMIZERS[rule](parameters)
         return Run("", optimizer.step, lambda _: [p.numpy().copy() for p in parameters])
 
+    def _training(self, inputs: dict[str, Array], network: str) -> Run:
+        loss_of = losses.SparseCategoricalCrossentropy(from_logits=True)
+
+        def stepper(dropout: float) -> Callable[[], float]:
+            model = _network(inputs, network, dropout)
+            optimizer = optimizers.Adam(1e-3, parameters=model.parameters())
+
+            def step() -> float:
+                loss = loss_of(inputs["y"], model(inputs["x"]))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                return loss.item()
+
+            return step
+
+        same = stepper(0.0)
+        return Run(
+            "", stepper(NETWORKS[network].dropout),
+            lambda _: [np.array([same() for _ in range(AGREEMENT_STEPS)])],
+        )  # fmt: skip
+
+    def _prediction(self, inputs: dict[str, Array], network: str) -> Run:
+        model = _network(inputs, network, 0.0)
+        model.eval()
+
+        def call() -> Any:
+            with qn.no_grad():
+                return model(inputs["x"])
+
+        return Run("", call, lambda y: [centred(y.numpy())])
+
+
+def _network(inputs: dict[str, Array], name: str, dropout: float) -> qn.Model:
+    """The network with the weights given, in training mode."""
+    model = NETWORKS[name].build(dropout)
+    model.eval()
+    model(inputs["x"][:2])  # builds it; in training it would move running statistics
+    model.train()
+    for i, parameter in enumerate(model.parameters()):
+        parameter.data[...] = inputs[f"w{i}"]
+    return model
+
 
 def _read(work: Work, outputs: list[Any]) -> list[Array]:
     return read_random(work, [y.numpy() for y in outputs])
+
+
+def centred(scores: Array) -> Array:
+    """Scores of classes up to a constant a row, which softmax does not see."""
+    return scores - scores.mean(axis=-1, keepdims=True)
 
 
 def read_random(work: Work, outputs: list[Array]) -> list[Array]:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..networks import NETWORKS
 from ..work import Array, Run, Work
-from .quernel_side import read_random
+from . import torch_networks
+from .quernel_side import AGREEMENT_STEPS, centred, read_random
 
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "linear": lambda x: x, "relu": F.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": F.silu,
@@ -102,6 +104,14 @@ class Side:
     def runs(self, work: Work, inputs: dict[str, Array]) -> list[Run]:
         if work.kind == "optimizer":
             return [self._optimizer(inputs, **work.spec)]
+        if work.kind in ("train_step", "predict"):
+            images = inputs["x"].ndim == 4
+            variants = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+            variants = variants if images else {"": torch.contiguous_format}
+            make = self._training if work.kind == "train_step" else self._prediction
+            return [
+                make(inputs, work.spec["network"], variant, layout) for variant, layout in variants.items()
+            ]
         if work.kind in IMAGES and any(x.ndim == 4 for x in inputs.values()):
             layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
         else:
@@ -142,3 +152,53 @@ class Side:
             parameter.grad = torch.tensor(inputs["g" + name[1:]])
         optimizer = OPTIMIZERS[rule](parameters)
         return Run("fused", optimizer.step, lambda _: [p.detach().numpy().copy() for p in parameters])
+
+    def _network(
+        self, inputs: dict[str, Array], name: str, dropout: float, layout: torch.memory_format
+    ) -> tuple[torch.nn.Module, torch.Tensor]:
+        weights = (array for key, array in inputs.items() if key not in "xy")
+        network = torch_networks.build(name, dropout, weights)
+        x = torch.tensor(inputs["x"])
+        if x.ndim == 4:
+            network, x = (
+                network.to(memory_format=layout),
+                x.permute(0, 3, 1, 2).contiguous(memory_format=layout),
+            )
+        return network, x
+
+    def _training(
+        self, inputs: dict[str, Array], name: str, variant: str, layout: torch.memory_format
+    ) -> Run:
+        y = torch.tensor(inputs["y"]).reshape(-1)
+
+        def stepper(dropout: float) -> Callable[[], float]:
+            network, x = self._network(inputs, name, dropout, layout)
+            optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7, fused=True)
+
+            def step() -> float:
+                optimizer.zero_grad()
+                scores = network(x)
+                loss = F.cross_entropy(scores.reshape(len(y), -1), y)
+                loss.backward()
+                optimizer.step()
+                return loss.item()
+
+            return step
+
+        same = stepper(0.0)
+        return Run(
+            variant, stepper(NETWORKS[name].dropout),
+            lambda _: [np.array([same() for _ in range(AGREEMENT_STEPS)])],
+        )  # fmt: skip
+
+    def _prediction(
+        self, inputs: dict[str, Array], name: str, variant: str, layout: torch.memory_format
+    ) -> Run:
+        network, x = self._network(inputs, name, 0.0, layout)
+        network.eval()
+
+        def call() -> torch.Tensor:
+            with torch.inference_mode():
+                return network(x)
+
+        return Run(variant, call, lambda y: [centred(y.numpy())])
