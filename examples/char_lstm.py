@@ -42,11 +42,6 @@ class CharModel(qn.Model):
         """Ids to logits."""
         return self.logits(self.lstm_2(self.dropout(self.lstm_1(self.embedding(ids)))))
 
-    def reset_state(self) -> None:
-        """The next call starts a text."""
-        self.lstm_1.reset_state()
-        self.lstm_2.reset_state()
-
 
 def find_text(given: str | None) -> Path:
     """The text file: `--data` (a file or its folder), then QUERNEL_DATA, then the cache."""

@@ -102,6 +102,8 @@ def test_finding_a_shape_leaves_the_state_alone(rng: np.random.Generator) -> Non
     first = model(x).numpy()
     assert model.compute_output_shape((None, 5, 4)) == (None, 2)
     assert not np.array_equal(model(x).numpy(), first)
+    model.reset_state()  # reaches all layers inside
+    np.testing.assert_array_equal(model(x).numpy(), first)
 
 
 def test_dropout_drops_whole_columns_in_training_only(rng: np.random.Generator) -> None:

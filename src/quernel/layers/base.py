@@ -259,6 +259,15 @@ class Layer(Tree):
         """Switch to inference; the same as ``train(False)``."""
         return self.train(False)
 
+    def reset_state(self) -> None:
+        """Stateful layers in here start their next call from zeros."""
+        for _, entry in self.walk():
+            if isinstance(entry, Layer):
+                entry.forget()
+
+    def forget(self) -> None:
+        """Drop what this layer alone carries from call to call; for stateful layers to define."""
+
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
         before = [(entry, entry.training) for _, entry in self.walk() if isinstance(entry, Layer)]

@@ -104,13 +104,6 @@ class Bidirectional(Layer):
                 return ops.multiply(ops.add(forward, backward), 0.5)
         return [forward, backward]
 
-    def reset_state(self) -> None:
-        """Forget the states that stateful layers carry over."""
-        self.forward_layer.reset_state()
-        self.backward_layer.reset_state()
-
-    reset_states = reset_state
-
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         """As the layer inside; ``"concat"`` doubles the last axis."""
         forward, backward = (

@@ -162,11 +162,9 @@ class LSTM(Layer):
             )
         return h, c
 
-    def reset_state(self) -> None:
-        """Forget the state carried over: the next call starts from zeros."""
+    def forget(self) -> None:
+        """Drop the state carried over."""
         self._carried = None
-
-    reset_states = reset_state  # Keras 2's name
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         """Of the output; with `return_state` a list of it and of the states."""
