@@ -27,9 +27,9 @@ QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
 #undef LIBM
 
 /* nan on either side comes through: vmax and vmin give b then. */
-QUERNEL_INLINE vec FN(maximum)(vec a, vec b) { return FN(select)((a > b) | (a != a), a, b); }
+QUERNEL_INLINE vec FN(maximum)(vec a, vec b) { return FN(select)(a == a, FN(vmax)(a, b), a); }
 
-QUERNEL_INLINE vec FN(minimum)(vec a, vec b) { return FN(select)((a < b) | (a != a), a, b); }
+QUERNEL_INLINE vec FN(minimum)(vec a, vec b) { return FN(select)(a == a, FN(vmin)(a, b), a); }
 
 /* 1, -1, or `a` itself: zeros and nan. */
 QUERNEL_INLINE vec FN(vsign)(vec a) { return FN(select)(a > 0, FN(splat)(1), FN(select)(a < 0, FN(splat)(-1), a)); }

@@ -31,17 +31,20 @@ QUERNEL_INLINE vec FN(join_lanes)(int kind, vec a, vec b)
     return kind == REDUCE_MAX ? FN(maximum)(a, b) : kind == REDUCE_MIN ? FN(minimum)(a, b) : a + b;
 }
 
-/* All lanes into one, by halves: lane i meets lane i + VL / 2. */
+/* All lanes into one; max and min look for nan apart, as the plain comparison loses it. */
 QUERNEL_INLINE double FN(join_across)(int kind, vec v)
 {
+    if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION) return (double)FN(hsum)(v);
     REAL lane[VECTOR_BYTES / sizeof(REAL)];
+    int nan = 0;
     FN(store)(lane, v);
+    for (ptrdiff_t i = 0; i < VL; i++) nan |= lane[i] != lane[i];
     for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
-        for (ptrdiff_t i = 0; i < half; i++)
-            lane[i] = kind == REDUCE_MAX || kind == REDUCE_MIN
-                          ? (REAL)FN(join)(kind, (double)lane[i], (double)lane[i + half])
-                          : lane[i] + lane[i + half];
-    return (double)lane[0];
+        for (ptrdiff_t i = 0; i < half; i++) {
+            const REAL a = lane[i], b = lane[i + half];
+            lane[i] = (kind == REDUCE_MAX) == (a > b) ? a : b;
+        }
+    return nan ? (double)NAN : (double)lane[0];
 }
 
 /* p[i] joined with lane i, for the first n lanes, or all if n >= VL. */
@@ -161,24 +164,34 @@ QUERNEL_INLINE int FN(beats)(int kind, REAL a, REAL b)
     return (kind == REDUCE_MAX ? a > b : a < b) | ((a != a) & (b == b));
 }
 
-/* The first place of the best value, or of nan, if there is one. A long row is searched for its best value first. */
+/* The first place of the best value, or of nan, if there is one. Short rows are searched without branches, as their
+ * outcome cannot be predicted. */
 QUERNEL_INLINE int64_t FN(arg_row)(int kind, const REAL *x, ptrdiff_t R)
 {
     ptrdiff_t place = 0;
+    REAL best = x[0];
     if (R < ARG_SHORT) {
-        REAL so_far = x[0];
-        for (ptrdiff_t r = 1; r < R; r++)
-            if (FN(beats)(kind, x[r], so_far)) {
-                so_far = x[r];
-                place = r;
+        int nan = 0;
+        for (ptrdiff_t r = 0; r < R; r++) {
+            best = (kind == REDUCE_MAX ? x[r] > best : x[r] < best) ? x[r] : best;
+            nan |= x[r] != x[r];
+        }
+        if (!nan) {
+            int searching = 1;
+            for (ptrdiff_t r = 0; r < R; r++) {
+                searching &= x[r] != best;
+                place += searching;
             }
-        return place;
+            return place;
+        }
+    } else {
+        best = (REAL)FN(fold_row)(kind, x, R, 0);
+        if (best == best) {
+            while (x[place] != best) place++;
+            return place;
+        }
     }
-    const REAL best = (REAL)FN(fold_row)(kind, x, R, 0);
-    if (best == best)
-        while (x[place] != best) place++;
-    else
-        while (x[place] == x[place]) place++;
+    while (x[place] == x[place]) place++;
     return place;
 }
 
