@@ -9,17 +9,20 @@
 #define QUERNEL_NORM_H
 
 enum {
-    NORM_LINE = 256,       /* elements a line has at least: long against a loop's overhead, short against the cache */
-    NORM_BLOCK = 512,      /* columns of a block at most: its sums (40 bytes a column) stay in a 32 KiB cache */
-    NORM_CHUNK = 32768,    /* elements of a chunk at least: some 5 us of work */
-    NORM_CHUNKS_MAX = 256, /* keeps the partials of a large x small beside it */
-    /* Measured on a Zen 4 server, C = 64 ... 512, data in memory: 4 lines at a time, fetched 8 KiB ahead, read at the
-     * rate of a bare sum; 8 at a time or without fetching at half of it. */
-    NORM_ROWS = 4,           /* lines summed together */
-    NORM_AHEAD_BYTES = 8192, /* how far ahead they are fetched */
-    NORM_RUN = 32,           /* lines summed in REAL before the sum goes on in double */
-    NORM_HEAD = 8,           /* lines whose mean is a chunk's shift */
-    NORM_NEAR = 16           /* deviations from 0 that a mean may lie for 1e-6 of a deviation to be lost (float) */
+    NORM_LINE = 256,  /* elements a line has at least: long against a loop's overhead, short against the cache */
+    NORM_BLOCK = 512, /* columns of a block at most: its sums (40 bytes a column) stay in a 32 KiB cache */
+    /* Elements of a chunk: a 16th of x between these, some 5 to 20 us of work (long runs suit the prefetcher: chunks of
+     * 131072 take a tenth less time than of 32768), but a 256th of x at least, to keep the partials small beside it. */
+    NORM_CHUNK_MIN = 32768,
+    NORM_CHUNK_MAX = 131072,
+    NORM_CHUNKS_USUAL = 16,
+    NORM_CHUNKS_MAX = 256,
+    /* Sums take lines from 4 places at once. Measured on a Zen 4 server, C = 64 ... 512, data in memory: 28 GB/s, one
+     * line after the other 20, four neighbouring lines (the prefetcher sees no order) 12; a bare sum reaches 37. */
+    NORM_STREAMS = 4,
+    NORM_RUN = 32, /* lines summed in REAL before the sum goes on in double */
+    NORM_HEAD = 8, /* lines whose mean is a chunk's shift */
+    NORM_NEAR = 16 /* deviations from 0 that a mean may lie for 1e-6 of a deviation to be lost (float) */
 };
 
 /* The two sums of a pass: of g and of g * (x - shift). */
@@ -46,6 +49,7 @@ struct norm_forward_args {
     struct norm_shape shape;
     double epsilon;
     int relu;
+    int reverse; /* _normalise takes the last chunks first: what the statistics read last may still be in cache */
 };
 
 /* Units: _sums and _apply a block of a chunk; _finish a channel. */
@@ -70,6 +74,8 @@ enum { NORM_SCRATCH_BYTES = NORM_BLOCK * 5 * 8 };
 
 #define NORM_KERNELS(K)                                                                                                \
     K(batch_norm_statistics)                                                                                           \
-    K(batch_norm_finish) K(batch_norm_coefficients) K(batch_norm_normalise) K(batch_norm_backward_sums)                \
-        K(batch_norm_backward_finish) K(batch_norm_backward_apply) K(batch_norm_running)
+    K(batch_norm_finish)                                                                                               \
+    K(batch_norm_coefficients)                                                                                         \
+    K(batch_norm_normalise)                                                                                            \
+    K(batch_norm_backward_sums) K(batch_norm_backward_finish) K(batch_norm_backward_apply) K(batch_norm_running)
 #endif

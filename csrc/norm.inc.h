@@ -76,39 +76,33 @@ QUERNEL_INLINE void FN(norm_rows)(REAL *restrict run_sum, REAL *restrict run_dot
     }
 }
 
-QUERNEL_INLINE void FN(norm_fetch)(const REAL *x, ptrdiff_t stride, ptrdiff_t width)
+QUERNEL_INLINE void FN(norm_collect)(struct FN(norm_sums) * t, ptrdiff_t width)
 {
-    const ptrdiff_t ahead = stride == width ? NORM_AHEAD_BYTES / (ptrdiff_t)sizeof(REAL) : NORM_ROWS * stride;
-    for (ptrdiff_t r = 0; r < NORM_ROWS; r++)
-        for (ptrdiff_t e = 0; e < width; e += 64 / (ptrdiff_t)sizeof(REAL))
-            __builtin_prefetch(x + ahead + r * stride + e);
+    for (ptrdiff_t e = 0; e < width; e++) {
+        t->sum[e] += t->run_sum[e];
+        t->dot[e] += t->run_dot[e];
+        t->run_sum[e] = t->run_dot[e] = 0;
+    }
 }
 
-/* t->sum and t->dot over `lines` of x (and dy, y, where `kind` needs them). */
+/* t->sum and t->dot over `lines` of x (and dy, y, where `kind` needs them): NORM_STREAMS lines at a time, from as many
+ * places at equal distances, so that each place is read straight on. */
 QUERNEL_INLINE void FN(norm_sum_lines)(struct FN(norm_sums) * t, const REAL *x, const REAL *dy, const REAL *y,
                                        ptrdiff_t lines, ptrdiff_t stride, ptrdiff_t width, const enum norm_sum kind)
 {
-    for (ptrdiff_t begin = 0; begin < lines; begin += NORM_RUN) {
-        const ptrdiff_t end = begin + NORM_RUN < lines ? begin + NORM_RUN : lines;
-        memset(t->run_sum, 0, (size_t)width * sizeof(REAL));
-        memset(t->run_dot, 0, (size_t)width * sizeof(REAL));
-        ptrdiff_t line = begin;
-        for (; line + NORM_ROWS <= end; line += NORM_ROWS) {
-            const ptrdiff_t at = line * stride;
-            FN(norm_fetch)(x + at, stride, width);
-            if (kind != NORM_SUM_X) FN(norm_fetch)(dy + at, stride, width);
-            if (kind == NORM_SUM_DY_RELU) FN(norm_fetch)(y + at, stride, width);
-            FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, NORM_ROWS, stride, width, kind);
-        }
-        for (; line < end; line++) {
-            const ptrdiff_t at = line * stride;
-            FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, 1, stride, width, kind);
-        }
-        for (ptrdiff_t e = 0; e < width; e++) {
-            t->sum[e] += t->run_sum[e];
-            t->dot[e] += t->run_dot[e];
-        }
+    const ptrdiff_t each = lines / NORM_STREAMS;
+    memset(t->run_sum, 0, (size_t)width * sizeof(REAL));
+    memset(t->run_dot, 0, (size_t)width * sizeof(REAL));
+    for (ptrdiff_t line = 0, at = 0; line < each; line++, at += stride) {
+        FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, NORM_STREAMS, each * stride, width,
+                      kind);
+        if ((line + 1) % (NORM_RUN / NORM_STREAMS) == 0) FN(norm_collect)(t, width);
     }
+    for (ptrdiff_t line = each * NORM_STREAMS; line < lines; line++) {
+        const ptrdiff_t at = line * stride;
+        FN(norm_rows)(t->run_sum, t->run_dot, t->shift, x + at, dy + at, y + at, 1, stride, width, kind);
+    }
+    FN(norm_collect)(t, width);
 }
 
 /* The sums of a piece, from lines to channels. */
@@ -190,11 +184,11 @@ static void FN(batch_norm_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, 
         for (ptrdiff_t k = 0; k < a->shape.chunks; k++) {
             const double *restrict partial = a->partial + k * 3 * C + c0;
             const double rows = (double)FN(norm_chunk_rows)(&a->shape, k);
-            const double weight = rows / (before + rows);
+            const double inverse = 1 / rows, weight = rows / (before + rows);
 #pragma omp simd
             for (ptrdiff_t c = 0; c < channels; c++) {
-                const double sum = partial[C + c], square = partial[2 * C + c] - sum * sum / rows;
-                const double delta = partial[c] + sum / rows - mean[c];
+                const double sum = partial[C + c], square = partial[2 * C + c] - sum * sum * inverse;
+                const double delta = partial[c] + sum * inverse - mean[c];
                 mean[c] += delta * weight;
                 deviation[c] += (square < 0 ? 0 : square) + delta * delta * before * weight;
             }
@@ -238,7 +232,6 @@ QUERNEL_INLINE void FN(norm_normalise_line)(REAL *restrict y, const REAL *restri
     }
 }
 
-/* Chunks from the last to the first: what the statistics read last may still be in cache. */
 static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct norm_forward_args *a = args;
@@ -246,7 +239,7 @@ static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t h
     REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, a->reverse ? last - unit : unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
         FN(norm_spread)(centre, coefficient, p.width, C);
         FN(norm_spread)(scale, coefficient + C, p.width, C);
@@ -287,28 +280,40 @@ static void FN(batch_norm_backward_sums)(const void *args, ptrdiff_t lo, ptrdiff
     }
 }
 
-static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+/* Gradients and coefficients of channel c from its two sums over all rows. */
+QUERNEL_INLINE void FN(norm_gradient)(const struct norm_backward_args *a, ptrdiff_t c, double sum, double dot)
 {
-    (void)scratch;
-    const struct norm_backward_args *a = args;
     const ptrdiff_t C = a->shape.C;
     const double rows = a->shape.M > 0 ? (double)a->shape.M : 1;
-    for (ptrdiff_t c = lo; c < hi; c++) {
-        const double inv_std = ((const REAL *)a->inv_std)[c];
-        double sum = 0, dot = 0;
+    const double inv_std = ((const REAL *)a->inv_std)[c];
+    const double mean = ((const REAL *)a->mean)[c], slope = dot * inv_std * inv_std / rows;
+    const REAL centre = FN(norm_centre)(mean, inv_std);
+    REAL *coefficient = (REAL *)a->coefficient + c;
+    coefficient[0] = centre;
+    coefficient[C] = (REAL)(a->gamma ? inv_std * ((const REAL *)a->gamma)[c] : inv_std);
+    coefficient[2 * C] = (REAL)(sum / rows - (mean - (double)centre) * slope);
+    coefficient[3 * C] = (REAL)slope;
+    ((REAL *)a->dgamma)[c] = (REAL)(dot * inv_std);
+    ((REAL *)a->dbeta)[c] = (REAL)sum;
+}
+
+static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct norm_backward_args *a = args;
+    const ptrdiff_t C = a->shape.C;
+    double *restrict sum = scratch, *restrict dot = sum + NORM_BLOCK;
+    for (ptrdiff_t c0 = lo; c0 < hi; c0 += NORM_BLOCK) {
+        const ptrdiff_t channels = hi - c0 < NORM_BLOCK ? hi - c0 : NORM_BLOCK;
+        memset(sum, 0, (size_t)channels * sizeof(double));
+        memset(dot, 0, (size_t)channels * sizeof(double));
         for (ptrdiff_t k = 0; k < a->shape.chunks; k++) {
-            sum += a->partial[k * 2 * C + c];
-            dot += a->partial[(k * 2 + 1) * C + c];
+            const double *restrict partial = a->partial + k * 2 * C + c0;
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                sum[c] += partial[c];
+                dot[c] += partial[C + c];
+            }
         }
-        const double mean = ((const REAL *)a->mean)[c], slope = dot * inv_std * inv_std / rows;
-        const REAL centre = FN(norm_centre)(mean, inv_std);
-        REAL *coefficient = (REAL *)a->coefficient + c;
-        coefficient[0] = centre;
-        coefficient[C] = (REAL)(a->gamma ? inv_std * ((const REAL *)a->gamma)[c] : inv_std);
-        coefficient[2 * C] = (REAL)(sum / rows - (mean - (double)centre) * slope);
-        coefficient[3 * C] = (REAL)slope;
-        ((REAL *)a->dgamma)[c] = (REAL)(dot * inv_std);
-        ((REAL *)a->dbeta)[c] = (REAL)sum;
+        for (ptrdiff_t c = 0; c < channels; c++) FN(norm_gradient)(a, c0 + c, sum[c], dot[c]);
     }
 }
 
@@ -330,7 +335,7 @@ static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdif
     const ptrdiff_t C = a->shape.C;
     REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK, *slope = offset + NORM_BLOCK;
     const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
-    for (ptrdiff_t unit = lo; unit < hi; unit++) { /* last first, as in _normalise */
+    for (ptrdiff_t unit = lo; unit < hi; unit++) { /* last first, as in training */
         const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
         FN(norm_spread)(centre, coefficient, p.width, C);

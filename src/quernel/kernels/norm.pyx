@@ -31,7 +31,7 @@ cdef extern from "kernels.h":
         const void *beta
         norm_shape shape
         double epsilon
-        int relu
+        int relu, reverse
     ctypedef struct norm_backward_args "struct norm_backward_args":
         void *dx
         void *dgamma
@@ -63,15 +63,17 @@ cdef extern from "kernels.h":
         K_batch_norm_running
         NORM_LINE
         NORM_BLOCK
-        NORM_CHUNK
+        NORM_CHUNK_MIN
+        NORM_CHUNK_MAX
+        NORM_CHUNKS_USUAL
         NORM_CHUNKS_MAX
         NORM_SCRATCH_BYTES
         ACT_LINEAR
         ACT_RELU
 
-# Chunks (of at least NORM_CHUNK elements, some 5 microseconds each) that make a second thread worth its start.
+# Elements that take 30 microseconds or so: less is not worth the start of a second thread.
 cdef enum:
-    GRAIN_CHUNKS = 4
+    GRAIN_ELEMENTS = 1 << 17
 # Channels times chunks that the step between the passes does in about 30 microseconds.
 cdef enum:
     GRAIN_CHANNELS = 1 << 15
@@ -90,6 +92,7 @@ cdef norm_shape shape_of(cnp.ndarray x):
     """How x is cut; see csrc/norm.h."""
     cdef norm_shape s
     cdef int axis
+    cdef Py_ssize_t chunk
     s.C = x.shape[x.ndim - 1]
     s.M = 1 if s.C else 0
     for axis in range(x.ndim - 1):
@@ -99,7 +102,8 @@ cdef norm_shape shape_of(cnp.ndarray x):
         s.R *= 2
     s.lines = s.M // s.R
     s.blocks = max(<Py_ssize_t> 1, (s.C + NORM_BLOCK - 1) // NORM_BLOCK)
-    s.chunk_lines = max(1 + NORM_CHUNK // max(<Py_ssize_t> 1, s.R * s.C), 1 + s.lines // NORM_CHUNKS_MAX)
+    chunk = min(max(s.M * s.C // NORM_CHUNKS_USUAL, <Py_ssize_t> NORM_CHUNK_MIN), <Py_ssize_t> NORM_CHUNK_MAX)
+    s.chunk_lines = max(1 + chunk // max(<Py_ssize_t> 1, s.R * s.C), 1 + s.lines // NORM_CHUNKS_MAX)
     s.chunks = max(<Py_ssize_t> 1, (s.lines + s.chunk_lines - 1) // s.chunk_lines) if s.M else 0
     return s
 
@@ -109,6 +113,10 @@ cdef int is_relu(str activation) except -1:
     if kind not in (ACT_LINEAR, ACT_RELU):
         raise ValueError(f"batch normalisation takes activation 'linear' or 'relu', got {activation!r}")
     return kind == ACT_RELU
+
+
+cdef inline Py_ssize_t unit_grain(const norm_shape *s) noexcept nogil:
+    return 1 + GRAIN_ELEMENTS // (1 + s.chunk_lines * s.R * s.C // s.blocks)
 
 
 cdef inline Py_ssize_t channel_grain(const norm_shape *s) noexcept nogil:
@@ -130,9 +138,9 @@ cdef void run_forward(const void *args) noexcept nogil:
     if run.inference:
         for_range(kernel_of(K_batch_norm_coefficients, run.real), &a, a.shape.C, channel_grain(&a.shape), 0)
     else:
-        for_range(kernel_of(K_batch_norm_statistics, run.real), &a, units, GRAIN_CHUNKS, NORM_SCRATCH_BYTES)
+        for_range(kernel_of(K_batch_norm_statistics, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
         for_range(kernel_of(K_batch_norm_finish, run.real), &a, a.shape.C, channel_grain(&a.shape), NORM_SCRATCH_BYTES)
-    for_range(kernel_of(K_batch_norm_normalise, run.real), &a, units, GRAIN_CHUNKS, NORM_SCRATCH_BYTES)
+    for_range(kernel_of(K_batch_norm_normalise, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
     pool_give(memory)
 
 
@@ -141,6 +149,7 @@ def batch_norm_forward_train(x, gamma, beta, epsilon, activation="linear"):
     cdef forward_run run
     run.real = real_of(x_)
     run.inference = 0
+    run.a.reverse = 1
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
     run.a.epsilon = epsilon
@@ -169,6 +178,7 @@ def batch_norm_forward_inference(x, gamma, beta, mean, var, epsilon, activation=
     cdef forward_run run
     run.real = real_of(x_)
     run.inference = 1
+    run.a.reverse = 0
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
     run.a.epsilon = epsilon
@@ -201,9 +211,10 @@ cdef void run_backward(const void *args) noexcept nogil:
         return
     a.partial = <double *> memory
     a.coefficient = memory + partial_bytes
-    for_range(kernel_of(K_batch_norm_backward_sums, run.real), &a, units, GRAIN_CHUNKS, NORM_SCRATCH_BYTES)
-    for_range(kernel_of(K_batch_norm_backward_finish, run.real), &a, a.shape.C, channel_grain(&a.shape), 0)
-    for_range(kernel_of(K_batch_norm_backward_apply, run.real), &a, units, GRAIN_CHUNKS, NORM_SCRATCH_BYTES)
+    for_range(kernel_of(K_batch_norm_backward_sums, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
+    for_range(kernel_of(K_batch_norm_backward_finish, run.real), &a, a.shape.C, channel_grain(&a.shape),
+              NORM_SCRATCH_BYTES)
+    for_range(kernel_of(K_batch_norm_backward_apply, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
     pool_give(memory)
 
 
