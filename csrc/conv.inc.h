@@ -27,7 +27,7 @@ QUERNEL_INLINE void FN(copy_run)(REAL *restrict to, const REAL *restrict from, p
 
 QUERNEL_INLINE void FN(zero_run)(REAL *to, ptrdiff_t length)
 {
-    memset(to, 0, (size_t)length * sizeof(REAL));
+    if (length > 0) memset(to, 0, (size_t)length * sizeof(REAL));
 }
 
 /* Rows [first, first + rows) of the padded image: zeros around what x has, cropped where padding is negative. */
@@ -39,7 +39,7 @@ static void FN(conv_pad_rows)(REAL *restrict out, const REAL *x, ptrdiff_t H, pt
     if (width < 0) width = 0;
     for (ptrdiff_t i = 0; i < rows; i++, out += Wp * C) {
         const ptrdiff_t h = first + i - top;
-        if (h < 0 || h >= H || width == 0) {
+        if (h < 0 || h >= H || width * C == 0) {
             FN(zero_run)(out, Wp * C);
             continue;
         }
