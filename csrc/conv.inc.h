@@ -37,6 +37,7 @@ static void FN(conv_pad_rows)(REAL *restrict out, const REAL *x, ptrdiff_t H, pt
     const ptrdiff_t from = left < 0 ? -left : 0, to = left > 0 ? left : 0;
     ptrdiff_t width = W - from < Wp - to ? W - from : Wp - to;
     if (width < 0) width = 0;
+    if (Wp * C == 0) return; /* `out` may be NULL then, which memset does not allow even for no bytes */
     for (ptrdiff_t i = 0; i < rows; i++, out += Wp * C) {
         const ptrdiff_t h = first + i - top;
         if (h < 0 || h >= H || width * C == 0) {

@@ -28,6 +28,14 @@ cdef extern from *:
     #include <sys/mman.h>
     #endif
 
+    /* With AddressSanitizer, guard mode makes every access outside a block (reads too) and to a free one an error. */
+    #ifdef __SANITIZE_ADDRESS__
+    #include <sanitizer/asan_interface.h>
+    #else
+    #define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+    #define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+    #endif
+
     /* A block: a header of one cache line, then the memory. `next` links free blocks of a class. */
     struct pool_block {
         struct pool_block *next;
@@ -87,9 +95,12 @@ cdef extern from *:
         if (pool_in_use > pool_peak) pool_peak = pool_in_use;
         pthread_mutex_unlock(&pool_lock);
         if (pool_guard) {
+            ASAN_UNPOISON_MEMORY_REGION(block + 1, block->size);
             memset(block->pad, GUARD_BYTE, sizeof block->pad);
             memset(block + 1, POISON_BYTE, asked);
             memset((char *)(block + 1) + asked, GUARD_BYTE, POOL_GUARD);
+            ASAN_POISON_MEMORY_REGION(block->pad, sizeof block->pad);
+            ASAN_POISON_MEMORY_REGION((char *)(block + 1) + asked, POOL_GUARD);
         }
         return block + 1;
     }
@@ -99,9 +110,12 @@ cdef extern from *:
         const unsigned char *before = (const unsigned char *)block->pad;
         const unsigned char *after = (const unsigned char *)(block + 1) + block->asked;
         int bad = 0;
+        ASAN_UNPOISON_MEMORY_REGION(before, sizeof block->pad);
+        ASAN_UNPOISON_MEMORY_REGION(after, POOL_GUARD);
         for (size_t i = 0; i < sizeof block->pad; i++) bad |= before[i] != GUARD_BYTE;
         for (size_t i = 0; i < POOL_GUARD; i++) bad |= after[i] != GUARD_BYTE;
         if (bad) pool_violations++;
+        ASAN_POISON_MEMORY_REGION(block + 1, block->size);
     }
 
     static void pool_give_(void *memory)
@@ -124,6 +138,7 @@ cdef extern from *:
                 struct pool_block *block = pool_free_list[i];
                 pool_free_list[i] = block->next;
                 pool_cached -= block->size;
+                ASAN_UNPOISON_MEMORY_REGION(block + 1, block->size);
                 free(block);
             }
         pthread_mutex_unlock(&pool_lock);
