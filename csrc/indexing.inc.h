@@ -103,14 +103,17 @@ QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, 
 QUERNEL_INLINE void FN(gather_units)(const struct gather_args *a, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
 {
     const ptrdiff_t row = a->J * bytes;
-    for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const ptrdiff_t o = unit / a->n, i = unit % a->n;
-        const char *x = (const char *)a->x + (o * a->A + (ptrdiff_t)a->indices[i]) * row;
-        char *y = (char *)a->y + unit * row;
+    char *y = (char *)a->y + lo * row;
+    while (lo < hi) { /* one o at a time */
+        const ptrdiff_t o = lo / a->n, first = lo - o * a->n, n = hi - lo < a->n - first ? hi - lo : a->n - first;
+        const char *x = (const char *)a->x + o * a->A * row;
+        const int64_t *index = a->indices + first;
         if (a->J == 1)
-            memcpy(y, x, (size_t)bytes);
+            for (ptrdiff_t i = 0; i < n; i++) memcpy(y + i * bytes, x + index[i] * bytes, (size_t)bytes);
         else
-            memcpy(y, x, (size_t)row);
+            for (ptrdiff_t i = 0; i < n; i++) memcpy(y + i * row, x + index[i] * row, (size_t)row);
+        lo += n;
+        y += n * row;
     }
 }
 

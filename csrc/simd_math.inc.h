@@ -156,22 +156,21 @@ QUERNEL_INLINE vec FN(verf)(vec x)
     return x;
 }
 #else
-/* erf by two polynomials fitted at Chebyshev nodes (benchmarks/fit_erf.py finds them again):
- * x P(x^2) below 1, and 1 - exp(Q(x)) from 1 to 4, where erf rounds to 1. */
+/* erf(x) = x P(x^2) / Q(x^2) through Chebyshev nodes of [0, 16] (benchmarks/fit_erf.py finds the coefficients again),
+ * capped by the 1 that erf rounds to from 3.92 on. */
 QUERNEL_INLINE vec FN(verf)(vec x)
 {
-    static const float P[] = {-9.66704457e-6f, 1.12659590e-4f, -8.48408041e-4f, 5.22103181e-3f,
-                              -2.68654307e-2f, 1.12837825e-1f, -3.76126385e-1f, 1.12837917f};
-    static const float Q[] = {-7.02331259e-8f, 3.19063712e-6f,  -6.09604298e-5f, 6.78035166e-4f, -5.03635698e-3f,
-                              2.70313439e-2f,  -1.10949378e-1f, -6.31055427e-1f, -1.13061888f,   4.02988774e-4f};
-    const vec a = FN(vabs)(x), capped = FN(vmin)(FN(splat)(4.0f), a), z = a * a;
-    vec near = FN(splat)(P[0]), far = FN(splat)(Q[0]);
+    static const float P[] = {-1.42549588e-8f, 4.90169232e-6f, 3.89938180e-4f, 3.91679466e-3f,
+                              5.46193639e-2f,  1.86002397e-1f, 1.12837912f};
+    static const float Q[] = {6.53267510e-5f, 1.33675102e-3f, 1.56162076e-2f, 1.14465014e-1f, 4.98172873e-1f, 1};
+    const vec one = FN(splat)(1), near = FN(vmax)(FN(splat)(-4), FN(vmin)(FN(splat)(4), x)), z = near * near;
+    vec p = FN(splat)(P[0]), q = FN(splat)(Q[0]);
 #pragma GCC unroll 16
-    for (int i = 1; i < (int)(sizeof P / sizeof P[0]); i++) near = near * z + P[i];
+    for (int i = 1; i < (int)(sizeof P / sizeof P[0]); i++) p = p * z + P[i];
 #pragma GCC unroll 16
-    for (int i = 1; i < (int)(sizeof Q / sizeof Q[0]); i++) far = far * capped + Q[i];
-    const vec y = FN(select)(a < 1.0f, near * a, 1 - FN(vexp)(far));
-    return FN(copysign)(FN(select)(x == x, y, x), x);
+    for (int i = 1; i < (int)(sizeof Q / sizeof Q[0]); i++) q = q * z + Q[i];
+    const vec y = FN(vmax)(-one, FN(vmin)(one, near * p / q));
+    return FN(select)(FN(vabs)(x) > 3.92f, FN(copysign)(one, x), y);
 }
 #endif
 
