@@ -11,6 +11,9 @@
 
 enum { POOL_BYTE_POSITIONS = 256 };
 
+/* How windows send back: to the winner, by its number; or an equal share, the same from all or by their size. */
+enum pool_share { POOL_BYTE, POOL_WORD, POOL_UNIFORM, POOL_COUNTED };
+
 /* Unit: forward one output row (n, p); backward one input row (n, h). */
 struct pool_args {
     void *out;            /* forward y (N, OH, OW, C); backward dx (N, H, W, C) */

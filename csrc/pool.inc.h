@@ -7,6 +7,22 @@
 typedef uint8_t FN(pool_bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL))));
 typedef int32_t FN(pool_words) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL) * 4)));
 
+/* GCC makes sixteen scalar moves of the conversion; the instructions exist. */
+QUERNEL_INLINE ivec FN(pool_widen)(FN(pool_bytes) bytes)
+{
+#if defined(__AVX2__) && VECTOR_BYTES >= 32
+    __m128i b = _mm_setzero_si128();
+    memcpy(&b, &bytes, sizeof bytes);
+#if VECTOR_BYTES == 64
+    return REAL_IS_DOUBLE ? (ivec)_mm512_cvtepu8_epi64(b) : (ivec)_mm512_cvtepu8_epi32(b);
+#else
+    return REAL_IS_DOUBLE ? (ivec)_mm256_cvtepu8_epi64(b) : (ivec)_mm256_cvtepu8_epi32(b);
+#endif
+#else
+    return __builtin_convertvector(bytes, ivec);
+#endif
+}
+
 QUERNEL_INLINE ivec FN(pool_load_index)(const void *index, ptrdiff_t at, ptrdiff_t n, int wide)
 {
     if (wide) {
@@ -16,7 +32,7 @@ QUERNEL_INLINE ivec FN(pool_load_index)(const void *index, ptrdiff_t at, ptrdiff
     }
     FN(pool_bytes) b = {0};
     memcpy(&b, (const uint8_t *)index + at, n >= VL ? sizeof b : (size_t)n);
-    return __builtin_convertvector(b, ivec);
+    return FN(pool_widen)(b);
 }
 
 QUERNEL_INLINE void FN(pool_store_index)(void *index, ptrdiff_t at, ivec v, ptrdiff_t n, int wide)
@@ -88,20 +104,35 @@ QUERNEL_INLINE void FN(pool_max_window)(REAL *restrict y, void *restrict index, 
     }
 }
 
-/* Sums by rows first: the error of a mean over KH * KW positions grows with KH + KW. */
+/* Sums by rows first: the error of a mean over KH * KW positions grows with KH + KW. `vectors` neighbours at a time, so
+ * that a large window is read in longer pieces. */
+QUERNEL_INLINE void FN(pool_sum_vectors)(REAL *restrict y, const REAL *restrict x, ptrdiff_t n,
+                                         struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C,
+                                         REAL scale, const ptrdiff_t vectors)
+{
+    vec sum[4] = {{0}};
+    for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+        vec row[4] = {{0}};
+        for (ptrdiff_t j = cols.begin; j < cols.end; j++)
+            for (ptrdiff_t v = 0; v < vectors; v++)
+                row[v] += FN(load_upto)(x + (i * W + j) * C + v * VL, n - v * VL, 0);
+        for (ptrdiff_t v = 0; v < vectors; v++) sum[v] += row[v];
+    }
+    for (ptrdiff_t v = 0; v < vectors; v++) FN(store_upto)(y + v * VL, sum[v] * scale, n - v * VL);
+}
+
 QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count,
                                         struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C,
                                         REAL scale)
 {
-    for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
-        vec sum = {0};
-        for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
-            vec row = {0};
-            for (ptrdiff_t j = cols.begin; j < cols.end; j++) row += FN(load_upto)(x + (i * W + j) * C + e, n, 0);
-            sum += row;
-        }
-        FN(store_upto)(y + e, sum * scale, n);
+    ptrdiff_t e = 0;
+    for (; e + 4 * VL <= count; e += 4 * VL) FN(pool_sum_vectors)(y + e, x + e, 4 * VL, rows, cols, W, C, scale, 4);
+    for (ptrdiff_t at; e < count; e += VL) {
+        at = FN(pool_vector_start)(e, count);
+        if (count >= VL)
+            FN(pool_sum_vectors)(y + at, x + at, VL, rows, cols, W, C, scale, 1);
+        else
+            FN(pool_sum_vectors)(y, x, count, rows, cols, W, C, scale, 1);
     }
 }
 
@@ -199,71 +230,86 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
     }
 }
 
-/* dx of `count` elements at column w of a row: over windows (p, q) in `rows` x `cols`, their dy where they chose this
- * position (max), or their equal share of it. (up, along) is the input's place counted from the padding's edge. */
+/* dx of n <= VL elements: over windows (p, q) in `rows` x `cols`, what they send back to the input whose place, counted
+ * from the padding's edge, is (up, along). `first` is the element of window (0, 0). */
+QUERNEL_INLINE vec FN(pool_gather_vector)(const REAL *restrict dy, const void *restrict index, ptrdiff_t first,
+                                          ptrdiff_t n, struct FN(pool_span) rows, struct FN(pool_span) cols,
+                                          ptrdiff_t up, ptrdiff_t along, const struct pool_args *a,
+                                          const enum pool_share share)
+{
+    const ptrdiff_t C = a->C, OW = a->OW, KW = a->KW, sh = a->sh, sw = a->sw;
+    vec sum = {0};
+    for (ptrdiff_t p = rows.begin; p < rows.end; p++)
+        for (ptrdiff_t q = cols.begin; q < cols.end; q++) {
+            const ptrdiff_t at = (p * OW + q) * C + first;
+            const vec d = FN(load_upto)(dy + at, n, 0);
+            if (share == POOL_UNIFORM) {
+                sum += d;
+            } else if (share == POOL_COUNTED) {
+                const struct FN(pool_span) r = FN(pool_inside)(p * sh - a->top, a->KH, a->H);
+                const struct FN(pool_span) c = FN(pool_inside)(q * sw - a->left, KW, a->W);
+                sum += d * (1 / (REAL)((r.end - r.begin) * (c.end - c.begin)));
+            } else {
+                const INT number = (INT)((up - p * sh) * KW + along - q * sw);
+                const ivec winner = FN(pool_load_index)(index, at, n, share == POOL_WORD);
+                sum += FN(select)(winner == (ivec){0} + number, d, (vec){0});
+            }
+        }
+    return share == POOL_UNIFORM ? sum * (1 / (REAL)(a->KH * KW)) : sum;
+}
+
 QUERNEL_INLINE void FN(pool_gather_windows)(REAL *restrict dx, const REAL *restrict dy, const void *restrict index,
                                             ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
-                                            ptrdiff_t up, ptrdiff_t along, const struct pool_args *a, int is_max,
-                                            int wide, int uniform)
+                                            ptrdiff_t up, ptrdiff_t along, const struct pool_args *a,
+                                            const enum pool_share share)
 {
-    const REAL scale = is_max || !uniform ? 1 : 1 / (REAL)(a->KH * a->KW);
+    if (count < VL) {
+        const vec v = FN(pool_gather_vector)(dy, index, 0, count, rows, cols, up, along, a, share);
+        FN(store_part)(dx, v, count);
+        return;
+    }
     for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
-        vec sum = {0};
-        for (ptrdiff_t p = rows.begin; p < rows.end; p++)
-            for (ptrdiff_t q = cols.begin; q < cols.end; q++) {
-                const ptrdiff_t at = (p * a->OW + q) * a->C + e, i = up - p * a->sh, j = along - q * a->sw;
-                const vec d = FN(load_upto)(dy + at, n, 0);
-                if (is_max) {
-                    const ivec chosen = FN(pool_load_index)(index, at, n, wide) == (ivec){0} + (INT)(i * a->KW + j);
-                    sum += FN(select)(chosen, d, (vec){0});
-                } else if (uniform) {
-                    sum += d;
-                } else {
-                    const struct FN(pool_span) r = FN(pool_inside)(p * a->sh - a->top, a->KH, a->H);
-                    const struct FN(pool_span) c = FN(pool_inside)(q * a->sw - a->left, a->KW, a->W);
-                    sum += d * (1 / (REAL)((r.end - r.begin) * (c.end - c.begin)));
-                }
-            }
-        FN(store_upto)(dx + e, is_max ? sum : sum * scale, n);
+        const ptrdiff_t e = FN(pool_vector_start)(step, count);
+        FN(store)(dx + e, FN(pool_gather_vector)(dy, index, e, VL, rows, cols, up, along, a, share));
     }
 }
 
 QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *phase_row,
-                                      int is_max, int wide, int uniform)
+                                      const enum pool_share share)
 {
-    const ptrdiff_t W = a->W, C = a->C, OW = a->OW, sw = a->sw;
+    const ptrdiff_t W = a->W, C = a->C, OW = a->OW, KW = a->KW, sw = a->sw;
+    const ptrdiff_t index_bytes = share == POOL_WORD ? 4 : 1;
     /* Columns [begin, end): all that cover them are alike, shifted by one for each sw columns. Where the shares differ
-     * (mean, padding not counted) the windows must be whole, too. */
-    const struct FN(pool_span) like = is_max || uniform ? (struct FN(pool_span)){0, OW} : FN(pool_whole_outputs)(a);
-    ptrdiff_t begin = a->KW + (like.begin - 1) * sw - a->left, end = like.end * sw - a->left;
+     * the windows must be whole, too. */
+    const struct FN(pool_span) like = share == POOL_COUNTED ? FN(pool_whole_outputs)(a) : (struct FN(pool_span)){0, OW};
+    ptrdiff_t begin = KW + (like.begin - 1) * sw - a->left, end = like.end * sw - a->left;
     begin = begin < 0 ? 0 : begin > W ? W : begin;
     end = end > W ? W : end < begin ? begin : end;
     const int runs = sw == 1 || C < VL; /* many channels fill vectors without runs */
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / a->H, up = unit % a->H + a->top;
         const REAL *dy = (const REAL *)a->in + n * a->OH * OW * C;
-        const void *index = is_max ? (const char *)a->index_in + n * a->OH * OW * C * (wide ? 4 : 1) : NULL;
+        const void *index = (const char *)a->index_in + n * a->OH * OW * C * index_bytes;
         REAL *dx = (REAL *)a->out + unit * W * C;
         const struct FN(pool_span) rows = FN(pool_covering)(up, a->KH, a->sh, a->OH);
+        struct FN(pool_span) cols = FN(pool_covering)(a->left, KW, sw, OW);
         for (ptrdiff_t w = 0; w < W;) {
-            const struct FN(pool_span) cols = FN(pool_covering)(w + a->left, a->KW, sw, OW);
+            const ptrdiff_t along = w + a->left;
+            while (cols.begin * sw + KW <= along) cols.begin++;
+            while (cols.end < OW && cols.end * sw <= along) cols.end++;
             if (!runs || w < begin || w >= end) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, w + a->left, a, is_max, wide,
-                                        uniform);
+                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, along, a, share);
                 w++;
             } else if (sw == 1) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, w + a->left, a, is_max,
-                                        wide, uniform);
+                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, along, a, share);
                 w = end;
             } else { /* every sw-th column is a run: make it, then spread it */
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
-                for (ptrdiff_t first = w; first < w + sw && first < end; first++) {
-                    const ptrdiff_t run = (end - first + sw - 1) / sw;
+                for (ptrdiff_t i = 0; i < sw && w + i < end; i++) {
+                    const ptrdiff_t run = (end - w - i + sw - 1) / sw;
                     FN(pool_gather_windows)(phase_row, dy, index, run * C, rows,
-                                            FN(pool_covering)(first + a->left, a->KW, sw, OW), up, first + a->left, a,
-                                            is_max, wide, uniform);
-                    FN(pool_copy_items)((char *)(dx + first * C), (const char *)phase_row, run, bytes, bytes * sw,
+                                            FN(pool_covering)(along + i, KW, sw, OW), up, along + i, a, share);
+                    FN(pool_copy_items)((char *)(dx + (w + i) * C), (const char *)phase_row, run, bytes, bytes * sw,
                                         bytes);
                 }
                 w = end;
@@ -281,9 +327,9 @@ static void FN(max_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi
 {
     const struct pool_args *a = args;
     if (a->KH * a->KW > POOL_BYTE_POSITIONS)
-        FN(pool_backward)(a, lo, hi, scratch, 1, 1, 1);
+        FN(pool_backward)(a, lo, hi, scratch, POOL_WORD);
     else
-        FN(pool_backward)(a, lo, hi, scratch, 1, 0, 1);
+        FN(pool_backward)(a, lo, hi, scratch, POOL_BYTE);
 }
 
 static void FN(avg_pool2d_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -296,5 +342,8 @@ static void FN(avg_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi
     const struct pool_args *a = args;
     const int inside =
         a->top == 0 && a->left == 0 && (a->OH - 1) * a->sh + a->KH <= a->H && (a->OW - 1) * a->sw + a->KW <= a->W;
-    FN(pool_backward)(a, lo, hi, scratch, 0, 0, a->count_include_pad || inside);
+    if (a->count_include_pad || inside)
+        FN(pool_backward)(a, lo, hi, scratch, POOL_UNIFORM);
+    else
+        FN(pool_backward)(a, lo, hi, scratch, POOL_COUNTED);
 }
