@@ -9,7 +9,11 @@
 #ifndef QUERNEL_POOL_H
 #define QUERNEL_POOL_H
 
-enum { POOL_BYTE_POSITIONS = 256 };
+enum {
+    POOL_BYTE_POSITIONS = 256, /* that a byte can number */
+    POOL_LARGE = 16,           /* positions from which a window's mean is summed in the order of memory */
+    POOL_BLOCK = 1024          /* neighbours summed at once there: 8 or 16 KiB of sums */
+};
 
 /* How windows send back: to the winner, by its number; or an equal share, the same from all or by their size. */
 enum pool_share { POOL_BYTE, POOL_WORD, POOL_UNIFORM, POOL_COUNTED };

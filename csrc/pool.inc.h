@@ -31,6 +31,13 @@ QUERNEL_INLINE ivec FN(pool_load_index)(const void *index, ptrdiff_t at, ptrdiff
         return __builtin_convertvector(w, ivec);
     }
     FN(pool_bytes) b = {0};
+#if defined(__AVX512VL__) && VECTOR_BYTES == 64
+    if (n < VL) { /* a copy of unknown length would be a call */
+        const __m128i part = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), (const uint8_t *)index + at);
+        memcpy(&b, &part, sizeof b);
+        return FN(pool_widen)(b);
+    }
+#endif
     memcpy(&b, (const uint8_t *)index + at, n >= VL ? sizeof b : (size_t)n);
     return FN(pool_widen)(b);
 }
@@ -136,6 +143,26 @@ QUERNEL_INLINE void FN(pool_sum_window)(REAL *restrict y, const REAL *restrict x
     }
 }
 
+/* The same for large windows of many neighbours: positions in the order of memory, sums in the nearest cache. */
+static void FN(pool_sum_large)(REAL *restrict y, const REAL *restrict x, ptrdiff_t count, struct FN(pool_span) rows,
+                               struct FN(pool_span) cols, ptrdiff_t W, ptrdiff_t C, REAL scale)
+{
+    REAL sum[POOL_BLOCK], row[POOL_BLOCK];
+    for (ptrdiff_t c0 = 0; c0 < count; c0 += POOL_BLOCK) {
+        const ptrdiff_t n = count - c0 < POOL_BLOCK ? count - c0 : POOL_BLOCK;
+        memset(sum, 0, (size_t)n * sizeof(REAL));
+        for (ptrdiff_t i = rows.begin; i < rows.end; i++) {
+            memset(row, 0, (size_t)n * sizeof(REAL));
+            for (ptrdiff_t j = cols.begin; j < cols.end; j++) {
+                const REAL *in = x + (i * W + j) * C + c0;
+                for (ptrdiff_t e = 0; e < n; e++) row[e] += in[e];
+            }
+            for (ptrdiff_t e = 0; e < n; e++) sum[e] += row[e];
+        }
+        for (ptrdiff_t e = 0; e < n; e++) y[c0 + e] = sum[e] * scale;
+    }
+}
+
 /* Windows most networks use get loops of known length. */
 static void FN(pool_max_elements)(REAL *y, void *index, ptrdiff_t at, const REAL *x, ptrdiff_t count,
                                   struct FN(pool_span) rows, struct FN(pool_span) cols, const struct pool_args *a)
@@ -165,6 +192,8 @@ static void FN(pool_sum_elements)(REAL *y, const REAL *x, ptrdiff_t count, struc
     const REAL scale = 1 / (REAL)(positions > 0 ? positions : 1);
     if (KH == 2 && KW == 2 && rows.begin == 0 && cols.begin == 0)
         FN(pool_sum_window)(y, x, count, two, two, a->W, a->C, scale);
+    else if (KH * KW >= POOL_LARGE && count > 4 * VL)
+        FN(pool_sum_large)(y, x, count, rows, cols, a->W, a->C, scale);
     else
         FN(pool_sum_window)(y, x, count, rows, cols, a->W, a->C, scale);
 }
@@ -285,7 +314,7 @@ QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, p
     ptrdiff_t begin = KW + (like.begin - 1) * sw - a->left, end = like.end * sw - a->left;
     begin = begin < 0 ? 0 : begin > W ? W : begin;
     end = end > W ? W : end < begin ? begin : end;
-    const int runs = sw == 1 || C < VL; /* many channels fill vectors without runs */
+    const int runs = sw == 1 || (C < VL && OW > 1); /* many channels fill vectors without runs */
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / a->H, up = unit % a->H + a->top;
         const REAL *dy = (const REAL *)a->in + n * a->OH * OW * C;
