@@ -297,6 +297,15 @@ QUERNEL_INLINE void FN(pool_gather_windows)(REAL *restrict dx, const REAL *restr
         FN(store_part)(dx, v, count);
         return;
     }
+    if (rows.end - rows.begin == 1 && cols.end - cols.begin == 1) { /* windows that do not overlap: no loops inside */
+        rows.end = rows.begin + 1;
+        cols.end = cols.begin + 1;
+        for (ptrdiff_t step = 0; step < count; step += VL) {
+            const ptrdiff_t e = FN(pool_vector_start)(step, count);
+            FN(store)(dx + e, FN(pool_gather_vector)(dy, index, e, VL, rows, cols, up, along, a, share));
+        }
+        return;
+    }
     for (ptrdiff_t step = 0; step < count; step += VL) {
         const ptrdiff_t e = FN(pool_vector_start)(step, count);
         FN(store)(dx + e, FN(pool_gather_vector)(dy, index, e, VL, rows, cols, up, along, a, share));
