@@ -1,22 +1,79 @@
 /* elementwise.inc.h   See elementwise.h. The loops are in map.inc.h; here is what happens to one vector. */
 
-/* Lane by lane through the C library: functions too rare to deserve vector code. */
+/* sin and cos: x = q pi/2 + r with |r| <= pi/4, then the Taylor series of sin r or cos r, whose first term left out is
+ * below half an ulp. pi/2 is split in three so that q times the first two is exact for |x| up to TRIG_LIMIT (Cody and
+ * Waite 1980); lanes beyond go through the C library, as does pow. */
 #if REAL_IS_DOUBLE
 #define LIBM(function) function
+#define PI_2_HIGH 0x1.921fb544p0 /* 33 bits */
+#define PI_2_MIDDLE 0x1.0b4611a6p-34
+#define PI_2_LOW 0x1.3198a2e037073p-69
+#define TRIG_LIMIT 1e6 /* q < 2^20 */
+#define TRIG_ROUNDER 0x1.8p52
 #else
 #define LIBM(function) function##f
+#define PI_2_HIGH 0x1.92p0f /* 12 bits */
+#define PI_2_MIDDLE 0x1.fb4p-12f
+#define PI_2_LOW 0x1.4442d2p-24f
+#define TRIG_LIMIT 6000 /* q < 2^12 */
+#define TRIG_ROUNDER 0x1.8p23f
 #endif
 
-QUERNEL_INLINE vec FN(vsin)(vec a)
+/* sin(x + turns pi/2) for |x| <= TRIG_LIMIT; anything elsewhere. */
+QUERNEL_INLINE vec FN(sin_turned)(vec x, INT turns)
 {
-    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(sin)(a[i]);
-    return a;
+    const vec t = x * (REAL)0.63661977236758134 + TRIG_ROUNDER, q_real = t - TRIG_ROUNDER;
+    const ivec q = (ivec)t + turns; /* the low bits of t are the integer's */
+    const vec r = ((x - q_real * PI_2_HIGH) - q_real * PI_2_MIDDLE) - q_real * PI_2_LOW, z = r * r;
+#if REAL_IS_DOUBLE
+    vec s = FN(splat)(1.0 / 355687428096000.0), c = FN(splat)(1.0 / 20922789888000.0);
+    s = s * z - 1.0 / 1307674368000.0;
+    s = s * z + 1.0 / 6227020800.0;
+    s = s * z - 1.0 / 39916800.0;
+    s = s * z + 1.0 / 362880.0;
+    c = c * z - 1.0 / 87178291200.0;
+    c = c * z + 1.0 / 479001600.0;
+    c = c * z - 1.0 / 3628800.0;
+#else
+    vec s = FN(splat)(1.0f / 362880), c = FN(splat)(-1.0f / 3628800);
+#endif
+    s = s * z - (REAL)(1.0 / 5040);
+    s = s * z + (REAL)(1.0 / 120);
+    s = s * z - (REAL)(1.0 / 6);
+    c = c * z + (REAL)(1.0 / 40320);
+    c = c * z - (REAL)(1.0 / 720);
+    c = c * z + (REAL)(1.0 / 24);
+    c = c * z - (REAL)0.5;
+    const vec y = FN(select)((q & 1) != 0, c * z + 1, s * z * r + r);
+    return FN(select)((q & 2) != 0, -y, y);
 }
 
-QUERNEL_INLINE vec FN(vcos)(vec a)
+/* True if no lane is beyond the limit, or nan. */
+QUERNEL_INLINE int FN(trig_all_near)(vec x)
 {
-    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(cos)(a[i]);
-    return a;
+    const ivec far = ~(FN(vabs)(x) <= (REAL)TRIG_LIMIT);
+    int64_t word[VECTOR_BYTES / 8], any = 0;
+    memcpy(word, &far, sizeof far);
+    for (size_t i = 0; i < VECTOR_BYTES / 8; i++) any |= word[i];
+    return any == 0;
+}
+
+QUERNEL_INLINE vec FN(vsin)(vec x)
+{
+    vec y = FN(select)(x == 0, x, FN(sin_turned)(x, 0)); /* the sign of 0 stays */
+    if (!FN(trig_all_near)(x))
+        for (ptrdiff_t i = 0; i < VL; i++)
+            if (!(LIBM(fabs)(x[i]) <= TRIG_LIMIT)) y[i] = LIBM(sin)(x[i]);
+    return y;
+}
+
+QUERNEL_INLINE vec FN(vcos)(vec x)
+{
+    vec y = FN(sin_turned)(x, 1);
+    if (!FN(trig_all_near)(x))
+        for (ptrdiff_t i = 0; i < VL; i++)
+            if (!(LIBM(fabs)(x[i]) <= TRIG_LIMIT)) y[i] = LIBM(cos)(x[i]);
+    return y;
 }
 
 QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
@@ -25,6 +82,11 @@ QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
     return a;
 }
 #undef LIBM
+#undef PI_2_HIGH
+#undef PI_2_MIDDLE
+#undef PI_2_LOW
+#undef TRIG_LIMIT
+#undef TRIG_ROUNDER
 
 /* nan on either side comes through: vmax and vmin give b then. */
 QUERNEL_INLINE vec FN(maximum)(vec a, vec b) { return FN(select)(a == a, FN(vmax)(a, b), a); }

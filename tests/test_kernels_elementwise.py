@@ -88,6 +88,24 @@ def test_same_bits_for_any_number_of_threads(rng, real):
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.parametrize("real", REALS)
+def test_sine_and_cosine_far_out(rng, real):
+    """Beyond the range of the vector code each lane goes its own way, whatever its neighbours do."""
+    x = (rng.standard_normal(4096) * 10.0 ** rng.integers(-8, 12, 4096)).astype(real)
+    x[::7] = (np.pi / 2 * rng.integers(-3000, 3000, len(x[::7]))).astype(real)
+    x[[5, 50, 500]] = np.inf, -np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        for op, function in (("sin", np.sin), ("cos", np.cos)):
+            y = kernels.unary(op, x)
+            np.testing.assert_allclose(
+                y, function(x.astype(np.longdouble)), rtol=0, atol=2 * np.finfo(real).eps
+            )
+            alone = np.concatenate([kernels.unary(op, x[i : i + 1]) for i in range(200)])
+            np.testing.assert_array_equal(alone, y[:200])
+    tiny = np.array([0.0, -0.0, 1e-30], real)
+    assert kernels.unary("sin", tiny).tobytes() == tiny.tobytes()
+
+
 def test_accumulate_into_anything_writable(rng):
     x = rng.standard_normal((6, 9)).astype(np.float32)
     for target in (x.copy(), x.copy().T.copy().T, np.repeat(x, 2, axis=0)[::2]):
