@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -67,25 +68,30 @@ class BuildKernels(build_ext):
         isas = machine_isas()
         self.rebuild_if_flags_changed(repr((isas, C_FLAGS, CYTHON_FLAGS, LINK_FLAGS)))
         headers = sorted(map(str, Path("csrc").glob("*.h")))
-        objects = []
-        for name in [*(f"isa_{isa}" for isa in isas), "select", "process"]:
-            source = f"csrc/{name}.c"
-            target = Path(self.build_temp) / "csrc" / f"{name}.o"
-            newest = max(os.path.getmtime(f) for f in [source, "setup.py", *headers])
-            if self.force or not target.exists() or target.stat().st_mtime < newest:
-                self.compiler.compile(
-                    [source],
-                    output_dir=self.build_temp,
-                    include_dirs=["csrc"],
-                    macros=[(f"HAVE_{isa}", "1") for isa in isas],
-                    extra_postargs=C_FLAGS + isas.get(name.removeprefix("isa_"), []),
-                )
-            objects.append(str(target))
+        units = [*(f"isa_{isa}" for isa in isas), "select", "process"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(lambda name: self.compile_unit(name, isas, headers), units))
+        self.parallel = self.parallel or os.cpu_count()
         for extension in self.extensions:
             extension.depends += headers
             if extension.name == "quernel.kernels.launch":
                 extension.extra_objects = objects
         super().build_extensions()
+
+    def compile_unit(self, name: str, isas: dict[str, list[str]], headers: list[str]) -> str:
+        """csrc/name.c to an object file, unless that is newer than all it is made of."""
+        source = f"csrc/{name}.c"
+        target = Path(self.build_temp) / "csrc" / f"{name}.o"
+        newest = max(os.path.getmtime(f) for f in [source, "setup.py", *headers])
+        if self.force or not target.exists() or target.stat().st_mtime < newest:
+            self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=["csrc"],
+                macros=[(f"HAVE_{isa}", "1") for isa in isas],
+                extra_postargs=C_FLAGS + isas.get(name.removeprefix("isa_"), []),
+            )
+        return str(target)
 
     def rebuild_if_flags_changed(self, flags: str) -> None:
         """What was compiled with other flags (a debug build, other instruction sets) is not up to date."""
