@@ -134,8 +134,11 @@ class Side:
                 return [function(**tensors, **work.spec)]
 
         def both() -> Any:
+            for tensor in real.values():
+                tensor.grad = None
             y = function(**tensors, **work.spec)
-            return [y, *torch.autograd.grad(y, list(real.values()), dy)]
+            y.backward(dy)
+            return [y, *(tensor.grad for tensor in real.values())]
 
         def read(outputs: Any) -> list[Array]:
             names = ["y", *real]
