@@ -2,25 +2,31 @@
  *
  * winograd_filter: u = transformed filters, from w. Unit: a panel of tile_cols outputs.
  * winograd_forward: out = y. Unit: `block` tiles.                       (also the gradient of the input)
- * winograd_gradient: out = partial sums [chunks][36][C][K]. Unit: `chunk` tiles, a multiple of block.
- * winograd_filter_gradient: out = dw, from u = those partial sums. Unit: an input channel.
+ * Filter gradient, of small filters:
+ *   winograd_gradient_slice: u[slice], from `chunk` tiles. Unit: a slice. Scratch: both slabs, and max(C, K).
+ * of large ones, for one chunk of tiles after the other:
+ *   winograd_gradient_transform: v and z of the chunk. Unit: `block` tiles. Scratch: max(C, K).
+ *   winograd_gradient: u += v' z, entry by entry. Unit: a panel of an entry.
+ * and then winograd_filter_gradient: out = dw, from the slices of u. Unit: an input channel.
  *
- * Scratch of the second: 36 block (row(C) + panels tile_cols) + C; of the third the same but max(C, K) at the end, where
- * row(C) is at most C rounded up to whole vectors, and one vector more. */
+ * Slabs (the 36 entries) of T tiles take 36 (T row + VL) elements, where row is panels * tile_cols for outputs and at
+ * most C rounded up to whole vectors, and one vector more, for inputs. Scratch of winograd_forward: both slabs of
+ * `block` tiles, and C. */
 #ifndef QUERNEL_WINOGRAD_H
 #define QUERNEL_WINOGRAD_H
 
 struct winograd_args {
-    void *out, *u;
+    void *out, *u, *v, *z;
     const void *x, *dy, *w, *bias;
     ptrdiff_t w_h, w_w, w_i, w_j; /* strides of w: row and column of taps, summed channel, output channel */
     ptrdiff_t H, W, C, K, OH, OW, top, left;
-    ptrdiff_t tiles_h, tiles_w, tiles, block, chunk;
+    ptrdiff_t tiles_h, tiles_w, tiles, block, chunk, first_tile, slices;
     int m; /* edge of an output tile: 4 for 3 x 3 filters, 2 for 5 x 5 */
     int activation;
     double alpha;
 };
 
 #define WINOGRAD_KERNELS(K)                                                                                  \
-    K(winograd_filter) K(winograd_forward) K(winograd_gradient) K(winograd_filter_gradient)
+    K(winograd_filter) K(winograd_forward) K(winograd_gradient_slice)                                           \
+    K(winograd_gradient_transform) K(winograd_gradient) K(winograd_filter_gradient)
 #endif

@@ -8,7 +8,8 @@
  *   dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G.
  *
  * Entries are numbered e = 6 row + column. Tiles are numbered over all images, so that small images fill blocks too.
- * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][panels * TILE_COLS]. */
+ * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][panels * TILE_COLS]; of the filter
+ * gradient U[e][C][K]. */
 
 /* One dimension of each transform, on vectors `stride` apart. */
 QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d, ptrdiff_t stride)
@@ -181,9 +182,15 @@ QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
     return row * (ptrdiff_t)sizeof(REAL) % 1024 ? row : row + VL;
 }
 
-/* Transforms tiles [first, first + count); with dy also Z. */
-QUERNEL_INLINE void FN(wino_transform)(REAL *v, REAL *z, const REAL *zeros, const struct winograd_args *a, ptrdiff_t first,
-                                       ptrdiff_t count, const int m)
+/* Distance between the 36 entries of one tile: an odd number of vectors, for the same reason. */
+QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row)
+{
+    return (tiles * row / VL | 1) * VL;
+}
+
+/* Transforms tiles [first, first + count); with z also their dy. */
+QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
+                                       const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count, const int m)
 {
     const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
     for (ptrdiff_t i = 0; i < count; i++) {
@@ -191,10 +198,10 @@ QUERNEL_INLINE void FN(wino_transform)(REAL *v, REAL *z, const REAL *zeros, cons
         const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
         const REAL *at[36];
         FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * a->C, zeros, oh - a->top, ow - a->left, a->H, a->W, a->C, 6);
-        FN(wino_input)(v + i * row, a->block * row, at, a->C);
+        FN(wino_input)(v + i * row, v_e, at, a->C);
         if (z) {
             FN(wino_piece)(at, (const REAL *)a->dy + n * a->OH * a->OW * a->K, zeros, oh, ow, a->OH, a->OW, a->K, m);
-            FN(wino_output_gradient)(z + i * z_row, a->block * z_row, at, a->K, m);
+            FN(wino_output_gradient)(z + i * z_row, z_e, at, a->K, m);
         }
     }
 }
@@ -204,24 +211,25 @@ QUERNEL_INLINE void FN(wino_forward_blocks)(const struct winograd_args *a, ptrdi
 {
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
     const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, p_row = panels * TILE_COLS;
-    REAL *v = scratch, *products = v + 36 * block * row, *zeros = products + 36 * block * p_row;
+    const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
+    REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
     FN(zero_run)(zeros, C);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t first = unit * block, count = a->tiles - first < block ? a->tiles - first : block;
-        FN(wino_transform)(v, NULL, zeros, a, first, count, m);
+        FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count, m);
         struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = row, .a_k = 1, .b_k = TILE_COLS, .c_i = p_row};
         for (int e = 0; e < 36; e++)
             for (ptrdiff_t p = 0; p < panels; p++) {
-                t.a = v + e * block * row;
+                t.a = v + e * v_e;
                 t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
-                t.c = products + e * block * p_row + p * TILE_COLS;
+                t.c = products + e * p_e + p * TILE_COLS;
                 t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
                 FN(tile_rows)(&t);
             }
         for (ptrdiff_t i = 0; i < count; i++) {
             const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
             const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
-            FN(wino_output)((REAL *)a->out + ((n * a->OH + oh) * a->OW + ow) * K, products + i * p_row, block * p_row, a,
+            FN(wino_output)((REAL *)a->out + ((n * a->OH + oh) * a->OW + ow) * K, products + i * p_row, p_e, a,
                             a->OH - oh < m ? a->OH - oh : m, a->OW - ow < m ? a->OW - ow : m, m);
         }
     }
@@ -236,47 +244,87 @@ static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, v
         FN(wino_forward_blocks)(a, lo, hi, scratch, 2);
 }
 
-/* The sum over tiles, [unit][e][C][K]. Unit: a chunk of blocks of tiles. */
-static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+/* Small filters: u[slice][e][C][K] = the sum over a slice of tiles, transformed block by block so that neither they nor
+ * the sum leave the second-level cache. Unit: one slice. */
+static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct winograd_args *a = args;
-    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
-    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, z_row = panels * TILE_COLS;
-    REAL *v = scratch, *z = v + 36 * block * row, *zeros = z + 36 * block * z_row;
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), panels = (K + TILE_COLS - 1) / TILE_COLS;
+    const ptrdiff_t z_row = panels * TILE_COLS, v_e = FN(wino_slab)(a->block, row), z_e = FN(wino_slab)(a->block, z_row);
+    REAL *v = scratch, *z = v + 36 * v_e, *zeros = z + 36 * z_e;
     FN(zero_run)(zeros, C > K ? C : K);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        REAL *partial = (REAL *)a->out + unit * 36 * C * K;
         const ptrdiff_t end = (unit + 1) * a->chunk < a->tiles ? (unit + 1) * a->chunk : a->tiles;
-        for (ptrdiff_t first = unit * a->chunk; first < end; first += block) {
-            const ptrdiff_t count = end - first < block ? end - first : block;
+        for (ptrdiff_t first = unit * a->chunk; first < end; first += a->block) {
+            const ptrdiff_t count = end - first < a->block ? end - first : a->block;
             if (a->m == 4)
-                FN(wino_transform)(v, z, zeros, a, first, count, 4);
+                FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count, 4);
             else
-                FN(wino_transform)(v, z, zeros, a, first, count, 2);
+                FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count, 2);
             struct tile_args t = {.rows = C, .R = 1, .K = count, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K};
             t.add = first > unit * a->chunk;
-            for (int e = 0; e < 36; e++)
-                for (ptrdiff_t p = 0; p < panels; p++) {
-                    t.a = v + e * block * row;
-                    t.b = z + e * block * z_row + p * TILE_COLS;
-                    t.c = partial + e * C * K + p * TILE_COLS;
-                    t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
+            for (ptrdiff_t e = 0; e < 36; e++)
+                for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
+                    t.a = v + e * v_e;
+                    t.b = z + e * z_e + k;
+                    t.c = (REAL *)a->u + (unit * 36 + e) * C * K + k;
+                    t.cols = K - k < TILE_COLS ? K - k : TILE_COLS;
                     FN(tile_rows)(&t);
                 }
         }
     }
 }
 
-/* dw = G' (sum of the chunks' results, in order) G. Unit: one input channel. */
+/* Large filters: transforms and products in turn, the products entry by entry.
+ * V and Z of tiles [first_tile, first_tile + chunk). Unit: `block` tiles of these. */
+static void FN(winograd_gradient_transform)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct winograd_args *a = args;
+    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    const ptrdiff_t v_e = FN(wino_slab)(a->chunk, row), z_e = FN(wino_slab)(a->chunk, z_row);
+    REAL *zeros = scratch;
+    FN(zero_run)(zeros, a->C > a->K ? a->C : a->K);
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t at = unit * a->block, left = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
+        const ptrdiff_t count = left - at < a->block ? left - at : a->block;
+        REAL *v = (REAL *)a->v + at * row, *z = (REAL *)a->z + at * z_row;
+        if (a->m == 4)
+            FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count, 4);
+        else
+            FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count, 2);
+    }
+}
+
+/* u[e][C][K] += the sum over these tiles; the first chunk starts it. Unit: one panel of one entry. */
+static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    (void)scratch;
+    const struct winograd_args *a = args;
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), panels = (K + TILE_COLS - 1) / TILE_COLS;
+    const ptrdiff_t z_row = panels * TILE_COLS;
+    const ptrdiff_t v_e = FN(wino_slab)(a->chunk, row), z_e = FN(wino_slab)(a->chunk, z_row);
+    struct tile_args t = {.rows = C, .R = 1, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K, .add = a->first_tile > 0};
+    t.K = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
+    for (ptrdiff_t unit = lo; unit < hi; unit++) {
+        const ptrdiff_t e = unit / panels, k = unit % panels * TILE_COLS;
+        t.a = (const REAL *)a->v + e * v_e;
+        t.b = (const REAL *)a->z + e * z_e + k;
+        t.c = (REAL *)a->u + e * C * K + k;
+        t.cols = K - k < TILE_COLS ? K - k : TILE_COLS;
+        FN(tile_rows)(&t);
+    }
+}
+
+/* dw = G' (sum of the slices of u, in order) G. Unit: one input channel. */
 QUERNEL_INLINE void FN(wino_filter_gradient_rows)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int taps)
 {
-    const ptrdiff_t C = a->C, K = a->K, chunks = (a->tiles + a->chunk - 1) / a->chunk;
+    const ptrdiff_t C = a->C, K = a->K;
     for (ptrdiff_t c = lo; c < hi; c++)
         for (ptrdiff_t k = 0; k < K; k += VL) {
             vec u[36], half[30], g[25];
             for (int e = 0; e < 36; e++) {
                 u[e] = (vec){0};
-                for (ptrdiff_t i = 0; i < chunks; i++)
+                for (ptrdiff_t i = 0; i < a->slices; i++)
                     u[e] += FN(load_upto)((const REAL *)a->u + ((i * 36 + e) * C + c) * K + k, K - k, 0);
             }
             for (int i = 0; i < 6; i++) FN(wino_g_transposed)(half + i, u + i, 6, 6, taps);

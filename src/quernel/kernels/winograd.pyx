@@ -10,23 +10,30 @@ cdef extern from "kernels.h":
     ctypedef struct winograd_args "struct winograd_args":
         void *out
         void *u
+        void *v
+        void *z
         const void *x
         const void *dy
         const void *w
         const void *bias
         Py_ssize_t w_h, w_w, w_i, w_j
-        Py_ssize_t H, W, C, K, OH, OW, top, left, tiles_h, tiles_w, tiles, block, chunk
+        Py_ssize_t H, W, C, K, OH, OW, top, left, tiles_h, tiles_w, tiles, block, chunk, first_tile, slices
         int m, activation
         double alpha
     enum:
         K_winograd_filter
         K_winograd_forward
+        K_winograd_gradient_slice
+        K_winograd_gradient_transform
         K_winograd_gradient
         K_winograd_filter_gradient
 
 # Multiply-adds worth about 30 microseconds of one core.
 cdef enum:
     GRAIN_WORK = 1 << 20
+# Channels of tiles transformed in about 30 microseconds.
+cdef enum:
+    GRAIN_TRANSFORM = 1 << 12
 # Transformed inputs and products of a block share a second-level cache.
 cdef enum:
     BLOCK_BYTES = 1 << 20
@@ -34,10 +41,15 @@ cdef enum:
 cdef enum:
     MIN_HEIGHTS = 2
     MAX_HEIGHTS = 8
-# Partial results of the filter gradient: enough for the threads, but no more memory than this.
+# Filter gradients up to this size are summed by each thread in its own cache, in so many slices; larger ones together.
 cdef enum:
-    CHUNKS = 16
-    PARTIAL_BYTES = 64 << 20
+    SLICE_BYTES = 640 << 10
+    SLICES = 16
+# Transformed inputs and gradients of a chunk of the filter gradient, within a last-level cache; but at least so many
+# tiles, for each chunk reads and writes the result.
+cdef enum:
+    CHUNK_BYTES = 16 << 20
+    CHUNK_TILES = 112
 
 # Time of the transforms of a tile, in multiply-adds of a vector lane per channel; counted from the instructions.
 cdef double INPUT_COST = 250
@@ -79,11 +91,16 @@ cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t 
     a.block = rows * max(<Py_ssize_t> MIN_HEIGHTS, min(<Py_ssize_t> MAX_HEIGHTS, heights))
 
 
+cdef inline Py_ssize_t slabs(Py_ssize_t tiles, Py_ssize_t row, Py_ssize_t p_row, Py_ssize_t lanes) noexcept nogil:
+    """Elements of the slabs of inputs and outputs."""
+    return 36 * (tiles * (row + p_row) + 2 * lanes)
+
+
 cdef void run_winograd(const void *args) noexcept nogil:
     """y (or dx, with the filter's strides turned round) of a `winograd`."""
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
-    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4
+    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, lanes = table.lanes[w.real]
     fill(&a, w, &row, &p_row)
     if a.tiles == 0:
         return
@@ -96,7 +113,7 @@ cdef void run_winograd(const void *args) noexcept nogil:
     for_range(kernel_of(K_winograd_filter, w.real), &a, p_row // table.tile_cols[w.real], 1 + 512 // (1 + w.C), 0)
     for_range(kernel_of(K_winograd_forward, w.real), &a, ceil_div(a.tiles, a.block),
               1 + GRAIN_WORK // (1 + a.block * 36 * w.C * w.K),
-              <size_t> ((36 * a.block * (row + p_row) + w.C + row) * size))
+              <size_t> (slabs(a.block, row, p_row, lanes) + w.C + lanes) * size)
     pool_give(a.u)
 
 
@@ -104,18 +121,44 @@ cdef void run_winograd_gradient(const void *args) noexcept nogil:
     """dw of a `winograd`."""
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
-    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, chunks, partial
+    cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, blocks, sum_bytes = 36 * w.C * w.K * size
     fill(&a, w, &row, &p_row)
-    partial = 36 * w.C * w.K * size
-    chunks = min(<Py_ssize_t> CHUNKS, max(<Py_ssize_t> 2, PARTIAL_BYTES // max(<Py_ssize_t> 1, partial)))
-    a.chunk = max(<Py_ssize_t> 1, ceil_div(ceil_div(a.tiles, a.block), chunks)) * a.block
-    chunks = ceil_div(a.tiles, a.chunk)
-    a.out = a.u = pool_take(<size_t> max(<Py_ssize_t> 1, chunks * partial))
+    blocks = ceil_div(a.tiles, a.block)
+    a.slices = 1
+    if sum_bytes <= SLICE_BYTES and blocks >= SLICES:
+        a.chunk = ceil_div(blocks, SLICES) * a.block
+        a.slices = ceil_div(a.tiles, a.chunk)
+    a.u = pool_take(<size_t> max(<Py_ssize_t> 1, a.slices * sum_bytes))
     if a.u == NULL:
         out_of_memory()
         return
-    for_range(kernel_of(K_winograd_gradient, w.real), &a, chunks, 1 + GRAIN_WORK // (1 + a.chunk * 36 * w.C * w.K),
-              <size_t> ((36 * a.block * (row + p_row) + max(w.C, w.K) + row) * size))
+    if a.slices > 1:
+        for_range(kernel_of(K_winograd_gradient_slice, w.real), &a, a.slices,
+                  1 + GRAIN_WORK // (1 + a.chunk * 36 * w.C * w.K),
+                  <size_t> ((slabs(a.block, row, p_row, table.lanes[w.real]) + max(w.C, w.K)) * size))
+    else:
+        sum_together(&a, w, row, p_row)
     a.out = w.out
-    for_range(kernel_of(K_winograd_filter_gradient, w.real), &a, w.C, 1 + (1 << 12) // (1 + w.K * chunks), 0)
+    for_range(kernel_of(K_winograd_filter_gradient, w.real), &a, w.C, 1 + (1 << 12) // (1 + w.K * a.slices), 0)
     pool_give(a.u)
+
+
+cdef void sum_together(winograd_args *a, const winograd *w, Py_ssize_t row, Py_ssize_t p_row) noexcept nogil:
+    """a.u, the gradient in the transformed domain: transforms of a chunk of tiles by all threads, then its products."""
+    cdef Py_ssize_t size = 8 if w.real else 4, lanes = table.lanes[w.real], tile_cols = table.tile_cols[w.real]
+    cdef Py_ssize_t chunk = max(<Py_ssize_t> CHUNK_TILES, CHUNK_BYTES // (36 * size * (row + p_row)))
+    a.chunk = max(<Py_ssize_t> 1, min(a.tiles, chunk))
+    a.block = min(a.block, max(<Py_ssize_t> 1, ceil_div(a.chunk, 16)))
+    a.v = pool_take(<size_t> (slabs(a.chunk, row, p_row, lanes) * size))
+    if a.v == NULL:
+        out_of_memory()
+        return
+    a.z = <char *> a.v + 36 * (a.chunk * row + lanes) * size
+    while a.first_tile < a.tiles:
+        chunk = min(a.chunk, a.tiles - a.first_tile)
+        for_range(kernel_of(K_winograd_gradient_transform, w.real), a, ceil_div(chunk, a.block),
+                  1 + GRAIN_TRANSFORM // (a.block * (row + p_row)), <size_t> (max(w.C, w.K) * size))
+        for_range(kernel_of(K_winograd_gradient, w.real), a, 36 * (p_row // tile_cols),
+                  1 + GRAIN_WORK // (1 + chunk * w.C * tile_cols), 0)
+        a.first_tile += a.chunk
+    pool_give(a.v)
