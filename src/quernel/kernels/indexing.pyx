@@ -240,7 +240,7 @@ def pad(x, widths, value):
 
 
 def gather(x, indices, axis=0):
-    cdef cnp.ndarray x_ = ready(x), index = np.ascontiguousarray(indices, np.int64), y
+    cdef cnp.ndarray x_ = ready(x), index = np.require(indices, np.int64, "CA"), y
     cdef gather_args a
     cdef int log2_item = log2_bytes(x_), d, axis_ = axis if axis >= 0 else axis + cnp.PyArray_NDIM(x_)
     cdef Py_ssize_t outer = 1
@@ -278,7 +278,7 @@ cdef void run_scatter_add(const void *args) noexcept nogil:
 
 
 def scatter_add(dy, indices, length, axis=0):
-    cdef cnp.ndarray dy_ = ready(dy), index = np.ascontiguousarray(indices, np.int64), dx, start, order
+    cdef cnp.ndarray dy_ = ready(dy), index = np.require(indices, np.int64, "CA"), dx, start, order
     cdef scatter_run r
     cdef int d, axis_ = axis if axis >= 0 else axis + cnp.PyArray_NDIM(dy_)
     r.real = real_of(dy_)

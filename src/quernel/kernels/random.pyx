@@ -45,7 +45,7 @@ cdef enum:
 
 cdef cnp.ndarray state_of(state):
     """[seed, offset] as the kernels read it: the memory of `state` itself if it will do."""
-    cdef cnp.ndarray state_ = np.ascontiguousarray(state, np.uint64)
+    cdef cnp.ndarray state_ = np.require(state, np.uint64, "CA")
     if state_.size != 2:
         raise ValueError(f"random state must be two numbers, seed and offset, got {state!r}")
     return state_

@@ -241,7 +241,7 @@ def lstm_forward(x, kernel, recurrent_kernel, bias, h0, c0, lengths, reverse):
     f.rows.gates = cnp.PyArray_DATA(gates)
     f.rows.lengths = NULL
     if lengths is not None:
-        lengths_ = np.ascontiguousarray(lengths, np.int64)
+        lengths_ = np.require(lengths, np.int64, "CA")
         f.rows.lengths = <const int64_t *> cnp.PyArray_DATA(lengths_)
     f.rows.T = T
     f.rows.U = U
@@ -292,7 +292,7 @@ def lstm_backward(dh_seq, dh_n, dc_n, x, kernel, recurrent_kernel, h0, c0, h_seq
     f.rows.recurrent_transposed = NULL
     f.rows.lengths = NULL
     if lengths is not None:
-        lengths_ = np.ascontiguousarray(lengths, np.int64)
+        lengths_ = np.require(lengths, np.int64, "CA")
         f.rows.lengths = <const int64_t *> cnp.PyArray_DATA(lengths_)
     f.rows.T = T
     f.rows.C = C

@@ -109,7 +109,7 @@ cdef void *data(cnp.ndarray x):
 cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.ndarray dloss, cnp.ndarray x,
               labels, soft, class_weight, ignore_index, double label_smoothing):
     """Any of the four cross-entropy kernels; what a kernel does not use is None."""
-    cdef cnp.ndarray labels_ = None if labels is None else np.ascontiguousarray(labels, np.int64)
+    cdef cnp.ndarray labels_ = None if labels is None else np.require(labels, np.int64, "CA")
     cdef cnp.ndarray soft_ = None if soft is None else ready(soft)
     cdef cnp.ndarray w = None if class_weight is None else ready(class_weight)
     cdef softmax_xent_args a
