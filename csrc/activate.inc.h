@@ -6,10 +6,7 @@
 #define GELU_CUBIC ((REAL)0.044715) /* Hendrycks and Gimpel 2016, section 2 */
 
 /* tanh of the inner polynomial of gelu's approximation. */
-QUERNEL_INLINE vec FN(gelu_inner)(vec x)
-{
-    return FN(vtanh)(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x));
-}
+QUERNEL_INLINE vec FN(gelu_inner)(vec x) { return FN(vtanh)(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)); }
 
 QUERNEL_INLINE vec FN(softplus)(vec x) /* max(x, 0) + log(1 + e^-|x|) never overflows */
 {

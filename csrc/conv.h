@@ -9,16 +9,16 @@
 #ifndef QUERNEL_CONV_H
 #define QUERNEL_CONV_H
 
-/* Filters into panels of tile_cols outputs: packed[((g * panels + p) * depth + t * depth_t + i) * tile_cols + j], t = tap,
- * depth = taps_h * taps_w * depth_t. Unit: one panel of one group. */
+/* Filters into panels of tile_cols outputs: packed[((g * panels + p) * depth + t * depth_t + i) * tile_cols + j], t =
+ * tap, depth = taps_h * taps_w * depth_t. Unit: one panel of one group. */
 struct conv_pack_args {
     void *packed;
     const void *w;
-    ptrdiff_t taps_h, taps_w;      /* tap (i, j) starts at w + i * tap_h + j * tap_w */
+    ptrdiff_t taps_h, taps_w; /* tap (i, j) starts at w + i * tap_h + j * tap_w */
     ptrdiff_t tap_h, tap_w;
-    ptrdiff_t depth_t;             /* summed channels of a tap */
-    ptrdiff_t w_i, w_j, w_g;       /* strides of w: summed channel, output channel, group */
-    ptrdiff_t cols;                /* output channels of a group */
+    ptrdiff_t depth_t;       /* summed channels of a tap */
+    ptrdiff_t w_i, w_j, w_g; /* strides of w: summed channel, output channel, group */
+    ptrdiff_t cols;          /* output channels of a group */
     ptrdiff_t panels;
 };
 
@@ -26,11 +26,11 @@ struct conv_pack_args {
 struct conv_args {
     void *y;
     const void *x, *packed, *bias;
-    const ptrdiff_t *offset;       /* [R] start of each run, in the padded layout */
-    ptrdiff_t y_n, y_h, y_w, y_g;  /* strides of y: image, row, column, group */
-    ptrdiff_t H, W, C;             /* the image as it is */
-    ptrdiff_t top, left, Wp;       /* padding (negative: cropped) and padded width */
-    ptrdiff_t span;                /* padded rows below an output row's first that its runs reach into, plus one */
+    const ptrdiff_t *offset;      /* [R] start of each run, in the padded layout */
+    ptrdiff_t y_n, y_h, y_w, y_g; /* strides of y: image, row, column, group */
+    ptrdiff_t H, W, C;            /* the image as it is */
+    ptrdiff_t top, left, Wp;      /* padding (negative: cropped) and padded width */
+    ptrdiff_t span;               /* padded rows below an output row's first that its runs reach into, plus one */
     ptrdiff_t s_h, s_w;
     ptrdiff_t OH, OW, row_block;
     ptrdiff_t R, run, x_g, groups; /* x_g: channels between groups of x */
@@ -44,9 +44,9 @@ struct conv_args {
 /* Filter gradient. Unit: one chunk of the items; an item is row_block output rows of one image. Each unit adds its
  * items, in order, to a partial result of its own. */
 struct conv_filter_args {
-    void *partial;                 /* [chunk][taps * C/groups][K] */
+    void *partial; /* [chunk][taps * C/groups][K] */
     const void *x, *dy;
-    const ptrdiff_t *offset;       /* [R] as above */
+    const ptrdiff_t *offset; /* [R] as above */
     ptrdiff_t H, W, C, top, left, Wp, span;
     ptrdiff_t s_h, s_w;
     ptrdiff_t OH, OW, K, row_block, row_blocks, items, chunk;
@@ -57,7 +57,7 @@ struct conv_filter_args {
 /* One filter a channel. Forward unit: an output row; input gradient: an input row; filter gradient: a chunk of
  * images, with a partial result each. */
 struct conv_depthwise_args {
-    void *out;                     /* y; dx; partial [chunk][KH * KW][C] */
+    void *out; /* y; dx; partial [chunk][KH * KW][C] */
     const void *x, *dy, *w, *bias;
     ptrdiff_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk;
     int activation;
@@ -74,7 +74,10 @@ struct conv_cols_args {
 /* Output rows whose offsets stand in one table of the filter gradient. */
 enum { CONV_FILTER_ROWS = 64 };
 
-#define CONV_KERNELS(K)                                                                                      \
-    K(conv_pack) K(conv_rows) K(conv_filter) K(conv_depthwise_forward) K(conv_depthwise_backward_input)      \
-    K(conv_depthwise_backward_kernel) K(conv_im2col) K(conv_col2im)
+#define CONV_KERNELS(K)                                                                                                \
+    K(conv_pack)                                                                                                       \
+    K(conv_rows)                                                                                                       \
+    K(conv_filter)                                                                                                     \
+    K(conv_depthwise_forward)                                                                                          \
+    K(conv_depthwise_backward_input) K(conv_depthwise_backward_kernel) K(conv_im2col) K(conv_col2im)
 #endif

@@ -38,10 +38,12 @@ static void FN(conv_col2im)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *
                 for (ptrdiff_t kw = 0; kw < a->KW; kw++) {
                     const ptrdiff_t w = ow * a->s_w + kw * a->d_w - a->left;
                     if (w < 0 || w >= a->W) continue;
-                    const REAL *from = (const REAL *)a->in + ((n * a->OH + oh) * a->OW + ow) * patch + (kh * a->KW + kw) * C;
+                    const REAL *from =
+                        (const REAL *)a->in + ((n * a->OH + oh) * a->OW + ow) * patch + (kh * a->KW + kw) * C;
                     for (ptrdiff_t c = 0; c < C; c += VL)
                         FN(store_upto)(x + w * C + c,
-                                       FN(load_upto)(x + w * C + c, C - c, 0) + FN(load_upto)(from + c, C - c, 0), C - c);
+                                       FN(load_upto)(x + w * C + c, C - c, 0) + FN(load_upto)(from + c, C - c, 0),
+                                       C - c);
                 }
         }
     }

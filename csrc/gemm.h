@@ -36,7 +36,7 @@ struct gemm_args {
     const void *a, *b, *bias;
     ptrdiff_t c_batch, c_slice, c_m;
     ptrdiff_t a_batch, a_m, a_k;
-    ptrdiff_t b_batch, b_k;        /* b_k == 0: B is packed, b_batch the size of one packed matrix */
+    ptrdiff_t b_batch, b_k; /* b_k == 0: B is packed, b_batch the size of one packed matrix */
     ptrdiff_t M, N, K;
     ptrdiff_t row_block, col_block; /* col_block a multiple of tile_cols */
     ptrdiff_t k_slice, slices;      /* K is cut into `slices` of k_slice, each with a C of its own */

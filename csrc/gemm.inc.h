@@ -27,8 +27,8 @@ static void FN(gemm_pack)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *sc
 }
 
 /* Copies rows x depth of A so that its longer contiguous direction stays contiguous; sets the strides of the copy. */
-QUERNEL_INLINE const REAL *FN(gemm_copy_a)(REAL *restrict out, const REAL *a, struct tile_args *t, ptrdiff_t a_m, ptrdiff_t a_k,
-                                           ptrdiff_t rows, ptrdiff_t depth)
+QUERNEL_INLINE const REAL *FN(gemm_copy_a)(REAL *restrict out, const REAL *a, struct tile_args *t, ptrdiff_t a_m,
+                                           ptrdiff_t a_k, ptrdiff_t rows, ptrdiff_t depth)
 {
     const ptrdiff_t skew = GEMM_SKEW_BYTES / (ptrdiff_t)sizeof(REAL);
     const int by_rows = a_k == 1;
@@ -74,7 +74,8 @@ static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *s
             t.activation = last ? g->activation : ACT_LINEAR;
             t.a_i = g->a_m;
             t.a_k = g->a_k;
-            t.a = g->copy_a ? FN(gemm_copy_a)(scratch, a + k0 * g->a_k, &t, g->a_m, g->a_k, rows, depth) : a + k0 * g->a_k;
+            t.a = g->copy_a ? FN(gemm_copy_a)(scratch, a + k0 * g->a_k, &t, g->a_m, g->a_k, rows, depth)
+                            : a + k0 * g->a_k;
             for (ptrdiff_t j = j0; j < j1; j += TILE_COLS) {
                 t.cols = j1 - j < TILE_COLS ? j1 - j : TILE_COLS;
                 t.b = g->b_k ? b + k0 * g->b_k + j : b + j * g->K + k0 * TILE_COLS;

@@ -53,19 +53,19 @@ enum activation_kind {
 #include "softmax.h"
 #include "winograd.h"
 
-#define ALL_KERNELS(K)                                                                                       \
-    ACTIVATION_KERNELS(K)                                                                                    \
-    CONV_KERNELS(K)                                                                                          \
-    ELEMENTWISE_KERNELS(K)                                                                                   \
-    GEMM_KERNELS(K)                                                                                          \
-    INDEXING_KERNELS(K)                                                                                      \
-    NORM_KERNELS(K)                                                                                          \
-    OPTIM_KERNELS(K)                                                                                         \
-    POOL_KERNELS(K)                                                                                          \
-    RANDOM_KERNELS(K)                                                                                        \
-    RECURRENT_KERNELS(K)                                                                                     \
-    REDUCE_KERNELS(K)                                                                                        \
-    SOFTMAX_KERNELS(K)                                                                                       \
+#define ALL_KERNELS(K)                                                                                                 \
+    ACTIVATION_KERNELS(K)                                                                                              \
+    CONV_KERNELS(K)                                                                                                    \
+    ELEMENTWISE_KERNELS(K)                                                                                             \
+    GEMM_KERNELS(K)                                                                                                    \
+    INDEXING_KERNELS(K)                                                                                                \
+    NORM_KERNELS(K)                                                                                                    \
+    OPTIM_KERNELS(K)                                                                                                   \
+    POOL_KERNELS(K)                                                                                                    \
+    RANDOM_KERNELS(K)                                                                                                  \
+    RECURRENT_KERNELS(K)                                                                                               \
+    REDUCE_KERNELS(K)                                                                                                  \
+    SOFTMAX_KERNELS(K)                                                                                                 \
     WINOGRAD_KERNELS(K)
 
 #define KERNEL_ID(name) K_##name,
@@ -85,10 +85,10 @@ const struct kernel_table *quernel_table(const char *isa); /* NULL: not built in
 const char *quernel_isa_names(int supported);              /* space-separated; all built or those this CPU runs */
 
 /* process.c */
-unsigned quernel_flush_denormals(void);      /* this thread; returns the state to restore */
+unsigned quernel_flush_denormals(void); /* this thread; returns the state to restore */
 void quernel_restore_denormals(unsigned state);
-int quernel_watch_fork(void);                /* call once; 0 on success */
-int quernel_was_forked(void);                /* true in a child forked after the parent's threads had started */
-void quernel_threads_started(void);          /* call before the first parallel region */
+int quernel_watch_fork(void);       /* call once; 0 on success */
+int quernel_was_forked(void);       /* true in a child forked after the parent's threads had started */
+void quernel_threads_started(void); /* call before the first parallel region */
 
 #endif

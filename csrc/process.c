@@ -34,20 +34,11 @@ unsigned quernel_flush_denormals(void)
     return (unsigned)state;
 }
 
-void quernel_restore_denormals(unsigned state)
-{
-    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)state));
-}
+void quernel_restore_denormals(unsigned state) { __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)state)); }
 #else
-unsigned quernel_flush_denormals(void)
-{
-    return 0;
-}
+unsigned quernel_flush_denormals(void) { return 0; }
 
-void quernel_restore_denormals(unsigned state)
-{
-    (void)state;
-}
+void quernel_restore_denormals(unsigned state) { (void)state; }
 #endif
 
 /* GNU OpenMP's threads do not survive fork, and the next parallel region of the child waits for them for ever.
@@ -59,17 +50,8 @@ static void in_child(void)
     if (threads_started) forked = 1;
 }
 
-int quernel_watch_fork(void)
-{
-    return pthread_atfork(NULL, NULL, in_child);
-}
+int quernel_watch_fork(void) { return pthread_atfork(NULL, NULL, in_child); }
 
-int quernel_was_forked(void)
-{
-    return forked;
-}
+int quernel_was_forked(void) { return forked; }
 
-void quernel_threads_started(void)
-{
-    threads_started = 1;
-}
+void quernel_threads_started(void) { threads_started = 1; }

@@ -7,10 +7,7 @@
 extern const struct kernel_table quernel_table_generic, quernel_table_avx2, quernel_table_avx512, quernel_table_neon;
 
 #if defined(__x86_64__)
-static int runs_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+static int runs_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 static int runs_avx512(void)
 {
@@ -20,10 +17,7 @@ static int runs_avx512(void)
 }
 #endif
 
-static int runs_always(void)
-{
-    return 1;
-}
+static int runs_always(void) { return 1; }
 
 /* Best first. */
 static const struct {

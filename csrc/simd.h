@@ -18,20 +18,11 @@ typedef REAL FN(vec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned
 
 typedef INT FN(ivec_unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
-QUERNEL_INLINE vec FN(load)(const REAL *p)
-{
-    return *(const FN(vec_unaligned) *)p;
-}
+QUERNEL_INLINE vec FN(load)(const REAL *p) { return *(const FN(vec_unaligned) *)p; }
 
-QUERNEL_INLINE void FN(store)(REAL *p, vec v)
-{
-    *(FN(vec_unaligned) *)p = v;
-}
+QUERNEL_INLINE void FN(store)(REAL *p, vec v) { *(FN(vec_unaligned) *)p = v; }
 
-QUERNEL_INLINE vec FN(splat)(REAL s)
-{
-    return s - (vec){0};
-}
+QUERNEL_INLINE vec FN(splat)(REAL s) { return s - (vec){0}; }
 
 /* Lane operations that the vector extensions lack in C. */
 #if defined(__AVX512F__) && VECTOR_BYTES == 64
@@ -46,35 +37,20 @@ QUERNEL_INLINE vec FN(splat)(REAL s)
 #define MASK_OF(m) _mm512_movepi32_mask((__m512i)(m))
 #endif
 
-QUERNEL_INLINE vec FN(select)(ivec mask, vec a, vec b)
-{
-    return AVX512(mask_blend)(MASK_OF(mask), b, a);
-}
+QUERNEL_INLINE vec FN(select)(ivec mask, vec a, vec b) { return AVX512(mask_blend)(MASK_OF(mask), b, a); }
 
 QUERNEL_INLINE vec FN(load_part)(const REAL *p, ptrdiff_t n, REAL fill)
 {
     return AVX512(mask_loadu)(AVX512(set1)(fill), LANE_MASK(n), p);
 }
 
-QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n)
-{
-    AVX512(mask_storeu)(p, LANE_MASK(n), v);
-}
+QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n) { AVX512(mask_storeu)(p, LANE_MASK(n), v); }
 
-QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
-{
-    return AVX512(max)(a, b);
-}
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return AVX512(max)(a, b); }
 
-QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
-{
-    return AVX512(min)(a, b);
-}
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return AVX512(min)(a, b); }
 
-QUERNEL_INLINE vec FN(vsqrt)(vec a)
-{
-    return AVX512(sqrt)(a);
-}
+QUERNEL_INLINE vec FN(vsqrt)(vec a) { return AVX512(sqrt)(a); }
 #undef AVX512
 #undef LANE_MASK
 #undef MASK_OF
@@ -111,37 +87,19 @@ QUERNEL_INLINE vec FN(load_part)(const REAL *p, ptrdiff_t n, REAL fill)
     return v;
 }
 
-QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n)
-{
-    memcpy(p, &v, (size_t)n * sizeof(REAL));
-}
+QUERNEL_INLINE void FN(store_part)(REAL *p, vec v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * sizeof(REAL)); }
 
 #ifdef NATIVE
-QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
-{
-    return NATIVE(max)(a, b);
-}
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return NATIVE(max)(a, b); }
 
-QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
-{
-    return NATIVE(min)(a, b);
-}
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return NATIVE(min)(a, b); }
 
-QUERNEL_INLINE vec FN(vsqrt)(vec a)
-{
-    return NATIVE(sqrt)(a);
-}
+QUERNEL_INLINE vec FN(vsqrt)(vec a) { return NATIVE(sqrt)(a); }
 #undef NATIVE
 #else
-QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */
-{
-    return FN(select)(a > b, a, b);
-}
+QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return FN(select)(a > b, a, b); }
 
-QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */
-{
-    return FN(select)(a < b, a, b);
-}
+QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return FN(select)(a < b, a, b); }
 
 QUERNEL_INLINE vec FN(vsqrt)(vec a)
 {
@@ -165,10 +123,7 @@ QUERNEL_INLINE void FN(store_upto)(REAL *p, vec v, ptrdiff_t n)
         FN(store_part)(p, v, n);
 }
 
-QUERNEL_INLINE vec FN(vabs)(vec a)
-{
-    return (vec)((ivec)a & ~(ivec)FN(splat)((REAL)-0.0));
-}
+QUERNEL_INLINE vec FN(vabs)(vec a) { return (vec)((ivec)a & ~(ivec)FN(splat)((REAL)-0.0)); }
 
 QUERNEL_INLINE vec FN(copysign)(vec magnitude, vec sign)
 {

@@ -5,18 +5,18 @@
  * (Cody and Waite, Software Manual for the Elementary Functions, 1980).
  * Denormal results are zero, as everywhere in the kernels. */
 #if REAL_IS_DOUBLE
-#define EXP_LOW -708.3964185322641      /* log of the smallest normal number */
-#define EXP_HIGH 709.782712893384       /* log of the largest number */
-#define LN2_HIGH 0x1.62e42fefa38p-1     /* 41 leading bits of ln 2 */
-#define LN2_LOW 0x1.ef35793c7673p-45    /* ln 2 - LN2_HIGH */
-#define ROUNDER 0x1.8p52                /* adding and subtracting it rounds to an integer */
+#define EXP_LOW -708.3964185322641   /* log of the smallest normal number */
+#define EXP_HIGH 709.782712893384    /* log of the largest number */
+#define LN2_HIGH 0x1.62e42fefa38p-1  /* 41 leading bits of ln 2 */
+#define LN2_LOW 0x1.ef35793c7673p-45 /* ln 2 - LN2_HIGH */
+#define ROUNDER 0x1.8p52             /* adding and subtracting it rounds to an integer */
 #define MANTISSA 52
 #define BIAS 1023
-#define TANH_ONE 19.1                   /* tanh rounds to 1 from here on */
+#define TANH_ONE 19.1 /* tanh rounds to 1 from here on */
 #else
 #define EXP_LOW -87.33654f
 #define EXP_HIGH 88.72284f
-#define LN2_HIGH 0x1.62e4p-1f           /* 15 leading bits */
+#define LN2_HIGH 0x1.62e4p-1f /* 15 leading bits */
 #define LN2_LOW 0x1.7f7d1cp-20f
 #define ROUNDER 0x1.8p23f
 #define MANTISSA 23
@@ -25,10 +25,7 @@
 #endif
 
 /* 2^n for integer n as bits in the exponent field; n within the normal range. */
-QUERNEL_INLINE vec FN(power_of_two)(ivec n)
-{
-    return (vec)((n + BIAS) << MANTISSA);
-}
+QUERNEL_INLINE vec FN(power_of_two)(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
 
 /* e^r - 1 for |r| <= ln 2 / 2. */
 QUERNEL_INLINE vec FN(expm1_near_zero)(vec r)
@@ -66,7 +63,7 @@ QUERNEL_INLINE vec FN(vexp)(vec x)
     const vec top = FN(splat)(EXP_HIGH), bottom = FN(splat)(EXP_LOW);
     ivec n;
     const vec r = FN(exp_reduce)(FN(vmin)(top, FN(vmax)(bottom, x)), &n); /* in this order NaN comes through */
-    const ivec half = n >> 1;                                            /* 2^n itself may overflow: twice 2^(n/2) */
+    const ivec half = n >> 1;                                             /* 2^n itself may overflow: twice 2^(n/2) */
     vec y = (FN(expm1_near_zero)(r) + 1) * FN(power_of_two)(half) * FN(power_of_two)(n - half);
     y = FN(select)(x < bottom, FN(splat)(0), y);
     return FN(select)(x > top, FN(splat)((REAL)INFINITY), y);
@@ -110,16 +107,14 @@ QUERNEL_INLINE vec FN(log_of_normal)(vec x, vec correction)
 /* What log gives outside the normal positive numbers. */
 QUERNEL_INLINE vec FN(log_edges)(vec x, vec y)
 {
-    y = FN(select)(x < (REAL)(REAL_IS_DOUBLE ? 2.2250738585072014e-308 : 1.17549435e-38), FN(splat)((REAL)-INFINITY), y);
+    y = FN(select)(x < (REAL)(REAL_IS_DOUBLE ? 2.2250738585072014e-308 : 1.17549435e-38), FN(splat)((REAL)-INFINITY),
+                   y);
     y = FN(select)(x < 0, FN(splat)((REAL)NAN), y);
     y = FN(select)(x == (REAL)INFINITY, x, y);
     return FN(select)(x == x, y, x);
 }
 
-QUERNEL_INLINE vec FN(vlog)(vec x)
-{
-    return FN(log_edges)(x, FN(log_of_normal)(x, FN(splat)(0)));
-}
+QUERNEL_INLINE vec FN(vlog)(vec x) { return FN(log_edges)(x, FN(log_of_normal)(x, FN(splat)(0))); }
 
 /* log(1 + x): u = 1 + x is rounded; (x - (u - 1)) / u puts back what was lost. */
 QUERNEL_INLINE vec FN(vlog1p)(vec x)

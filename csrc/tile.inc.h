@@ -54,15 +54,14 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL
 
 typedef void FN(tile_fn)(const struct tile_args *t, const REAL *a, REAL *c);
 
-#define TILE(rows)                                                                                           \
-    static __attribute__((noinline)) void FN(tile_##rows##x1)(const struct tile_args *t, const REAL *a, REAL *c) \
+/* clang-format off */
+#define TILE_OF(rows, vectors)                                                                               \
+    static __attribute__((noinline)) void FN(tile_##rows##x##vectors)(const struct tile_args *t, const REAL *a, \
+                                                                      REAL *c)                               \
     {                                                                                                        \
-        FN(tile_body)(t, a, c, rows, 1);                                                                     \
-    }                                                                                                        \
-    static __attribute__((noinline)) void FN(tile_##rows##x2)(const struct tile_args *t, const REAL *a, REAL *c) \
-    {                                                                                                        \
-        FN(tile_body)(t, a, c, rows, 2);                                                                     \
+        FN(tile_body)(t, a, c, rows, vectors);                                                               \
     }
+#define TILE(rows) TILE_OF(rows, 1) TILE_OF(rows, 2)
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #if TILE_ROWS > 6
 TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
@@ -71,6 +70,7 @@ TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 TILE(13) TILE(14)
 #endif
 #undef TILE
+#undef TILE_OF
 
 #define TILE_PAIR(rows) {FN(tile_##rows##x1), FN(tile_##rows##x2)}
 static FN(tile_fn) *const FN(tiles)[TILE_ROWS][TILE_VECTORS] = {
@@ -83,6 +83,7 @@ static FN(tile_fn) *const FN(tiles)[TILE_ROWS][TILE_VECTORS] = {
 #endif
 };
 #undef TILE_PAIR
+/* clang-format on */
 
 /* The activations that are too long to stand in every tile are applied to the finished block, which is in cache. */
 static void FN(activate_block)(const struct tile_args *t)

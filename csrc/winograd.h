@@ -26,7 +26,8 @@ struct winograd_args {
     double alpha;
 };
 
-#define WINOGRAD_KERNELS(K)                                                                                  \
-    K(winograd_filter) K(winograd_forward) K(winograd_gradient_slice)                                           \
-    K(winograd_gradient_transform) K(winograd_gradient) K(winograd_filter_gradient)
+#define WINOGRAD_KERNELS(K)                                                                                            \
+    K(winograd_filter)                                                                                                 \
+    K(winograd_forward)                                                                                                \
+    K(winograd_gradient_slice) K(winograd_gradient_transform) K(winograd_gradient) K(winograd_filter_gradient)
 #endif

@@ -39,7 +39,8 @@ QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x
     }
 }
 
-QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t z_stride, ptrdiff_t stride, const int m)
+QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t z_stride, ptrdiff_t stride,
+                               const int m)
 {
     const vec y0 = y[0], y1 = y[stride], zero = {0};
     const vec y2 = m == 4 ? y[2 * stride] : zero, y3 = m == 4 ? y[3 * stride] : zero;
@@ -52,7 +53,8 @@ QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t
     z[5 * z_stride] = m == 4 ? y3 : y1;
 }
 
-QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t u_stride, ptrdiff_t stride, const int taps)
+QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t u_stride, ptrdiff_t stride,
+                               const int taps)
 {
     const vec zero = {0}, g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
     const vec g3 = taps == 5 ? g[3 * stride] : zero, g4 = taps == 5 ? g[4 * stride] : zero;
@@ -69,7 +71,8 @@ QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t
 QUERNEL_INLINE void FN(wino_g_transposed)(vec *restrict g, const vec *restrict u, ptrdiff_t g_stride, ptrdiff_t stride,
                                           const int taps)
 {
-    const vec even = (REAL)(-1.0 / 6) * (u[stride] + u[2 * stride]), odd = (REAL)(-1.0 / 6) * (u[stride] - u[2 * stride]);
+    const vec even = (REAL)(-1.0 / 6) * (u[stride] + u[2 * stride]),
+              odd = (REAL)(-1.0 / 6) * (u[stride] - u[2 * stride]);
     const vec even2 = (REAL)(1.0 / 24) * (u[3 * stride] + u[4 * stride]);
     const vec odd2 = (REAL)(1.0 / 24) * (u[3 * stride] - u[4 * stride]);
     g[0] = (REAL)0.25 * u[0] + even + even2;
@@ -93,7 +96,8 @@ QUERNEL_INLINE void FN(wino_filter_panels)(const struct winograd_args *a, ptrdif
                 const ptrdiff_t k0 = p * TILE_COLS + j;
                 vec g[25], half[30], u[36];
                 for (int t = 0; t < taps * taps; t++) {
-                    const REAL *w = (const REAL *)a->w + t / taps * a->w_h + t % taps * a->w_w + c * a->w_i + k0 * a->w_j;
+                    const REAL *w =
+                        (const REAL *)a->w + t / taps * a->w_h + t % taps * a->w_w + c * a->w_i + k0 * a->w_j;
                     g[t] = (vec){0};
                     if (k0 >= a->K) continue;
                     if (a->w_j == 1)
@@ -143,7 +147,8 @@ static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *a
 }
 
 /* Z of one tile of dy. */
-QUERNEL_INLINE void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K, const int m)
+QUERNEL_INLINE void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K,
+                                             const int m)
 {
     for (ptrdiff_t k = 0; k < (K + TILE_COLS - 1) / TILE_COLS * TILE_COLS; k += VL) {
         vec y[16], half[24], t[36];
@@ -183,10 +188,7 @@ QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
 }
 
 /* Distance between the 36 entries of one tile: an odd number of vectors, for the same reason. */
-QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row)
-{
-    return (tiles * row / VL | 1) * VL;
-}
+QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row) { return (tiles * row / VL | 1) * VL; }
 
 /* Transforms tiles [first, first + count); with z also their dy. */
 QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
@@ -197,7 +199,8 @@ QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_
         const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
         const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
         const REAL *at[36];
-        FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * a->C, zeros, oh - a->top, ow - a->left, a->H, a->W, a->C, 6);
+        FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * a->C, zeros, oh - a->top, ow - a->left, a->H, a->W,
+                       a->C, 6);
         FN(wino_input)(v + i * row, v_e, at, a->C);
         if (z) {
             FN(wino_piece)(at, (const REAL *)a->dy + n * a->OH * a->OW * a->K, zeros, oh, ow, a->OH, a->OW, a->K, m);
@@ -250,7 +253,8 @@ static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_
 {
     const struct winograd_args *a = args;
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), panels = (K + TILE_COLS - 1) / TILE_COLS;
-    const ptrdiff_t z_row = panels * TILE_COLS, v_e = FN(wino_slab)(a->block, row), z_e = FN(wino_slab)(a->block, z_row);
+    const ptrdiff_t z_row = panels * TILE_COLS, v_e = FN(wino_slab)(a->block, row),
+                    z_e = FN(wino_slab)(a->block, z_row);
     REAL *v = scratch, *z = v + 36 * v_e, *zeros = z + 36 * z_e;
     FN(zero_run)(zeros, C > K ? C : K);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
@@ -285,7 +289,8 @@ static void FN(winograd_gradient_transform)(const void *args, ptrdiff_t lo, ptrd
     REAL *zeros = scratch;
     FN(zero_run)(zeros, a->C > a->K ? a->C : a->K);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const ptrdiff_t at = unit * a->block, left = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
+        const ptrdiff_t at = unit * a->block,
+                        left = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
         const ptrdiff_t count = left - at < a->block ? left - at : a->block;
         REAL *v = (REAL *)a->v + at * row, *z = (REAL *)a->z + at * z_row;
         if (a->m == 4)
@@ -316,7 +321,8 @@ static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, 
 }
 
 /* dw = G' (sum of the slices of u, in order) G. Unit: one input channel. */
-QUERNEL_INLINE void FN(wino_filter_gradient_rows)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int taps)
+QUERNEL_INLINE void FN(wino_filter_gradient_rows)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi,
+                                                  const int taps)
 {
     const ptrdiff_t C = a->C, K = a->K;
     for (ptrdiff_t c = lo; c < hi; c++)
