@@ -137,6 +137,11 @@ class Layer(Tree):
         try:
             inputs = tuple(_map(_tensor, x) for x in inputs)
             if not self.built:
+                if inputs and inputs[0] is None:
+                    raise TypeError(
+                        f"{self.label}: expected a tensor as input, got None. "
+                        "Does the step before forget to return it?"
+                    )
                 self._share_dtype()
                 self.build(_map(_batch_shape, inputs[0]) if inputs else ())
                 self.built = True
