@@ -48,6 +48,8 @@ def worst(name: str, x: np.ndarray) -> tuple[float, float]:
     """The largest error in ulp, and where; infinite where a result that is no normal number is wrong."""
     mine, true = FUNCTIONS[name]
     x = x[x >= LOWEST.get(name, -math.inf)]
+    if name == "1 + erf":
+        x = x[np.abs(x) >= 4 * TINY]  # gelu of less is denormal
     with np.errstate(all="ignore"):
         got, want = mine(x), true(x.astype(np.float64))
         rounded = want.astype(np.float32)
