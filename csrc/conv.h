@@ -59,6 +59,7 @@ struct conv_filter_args {
 struct conv_depthwise_args {
     void *out; /* y; dx; partial [chunk][KH * KW][C] */
     const void *x, *dy, *w, *bias;
+    ptrdiff_t w_tap; /* distance between taps: C, or -C for the filter turned by 180 degrees */
     ptrdiff_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk;
     int activation;
     double alpha;

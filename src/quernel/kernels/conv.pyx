@@ -98,7 +98,7 @@ cdef void as_depthwise(conv_depthwise_args *d, const shape2d *s) noexcept nogil:
     memset(d, 0, sizeof(conv_depthwise_args))
     d.N, d.H, d.W, d.C, d.KH, d.KW = s.N, s.H, s.W, s.C, s.KH, s.KW
     d.top, d.left, d.s_h, d.s_w, d.d_h, d.d_w = s.top, s.left, s.s_h, s.s_w, s.d_h, s.d_w
-    d.OH, d.OW = s.OH, s.OW
+    d.OH, d.OW, d.w_tap = s.OH, s.OW, s.C
 
 
 def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activation="linear", alpha=0.0,
@@ -222,8 +222,13 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
     if is_depthwise(&s):
         as_depthwise(&d, &s)
         d.out, d.dy, d.w = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
-        parallel(K_conv_depthwise_backward_input, s.real, &d, sizeof(d), s.N * s.H,
-                 1 + GRAIN_COPY // (1 + s.W * s.C * (1 + s.KH * s.KW // 4)), 0)
+        if s.s_h == 1 and s.s_w == 1:  # the forward pass over dy with the filter turned by 180 degrees
+            d.x, d.w_tap = d.dy, -s.C
+            d.w = <char *> d.w + (s.KH * s.KW - 1) * s.C * <Py_ssize_t> size
+            d.H, d.W, d.OH, d.OW = s.OH, s.OW, s.H, s.W
+            d.top, d.left = (s.KH - 1) * s.d_h - s.top, (s.KW - 1) * s.d_w - s.left
+        parallel(K_conv_depthwise_forward if s.s_h == 1 and s.s_w == 1 else K_conv_depthwise_backward_input,
+                 s.real, &d, sizeof(d), s.N * s.H, 1 + GRAIN_COPY // (1 + s.W * s.C * (1 + s.KH * s.KW // 4)), 0)
         return dx
 
     memset(&v, 0, sizeof(v))

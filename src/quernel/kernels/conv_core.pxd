@@ -25,7 +25,7 @@ cdef extern from "kernels.h":
         const void *dy
         const void *w
         const void *bias
-        Py_ssize_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk
+        Py_ssize_t w_tap, N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk
         int activation
         double alpha
 
