@@ -6,6 +6,7 @@ after round, so that whatever else the machine does hits all of them; medians ar
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import statistics
 import time
@@ -135,8 +136,7 @@ def run(
     """
     torch: Any = None
     if importlib.util.find_spec("torch") is not None:
-        import torch
-
+        torch = importlib.import_module("torch")
         torch.set_num_threads(runtime.get_num_threads())
     if report:
         with_torch = f", PyTorch {torch.__version__}" if torch else ""
