@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.request
 from typing import NamedTuple
 
 import numpy as np
@@ -188,6 +187,8 @@ def _is_genuine(path: str, file: _File) -> bool:
 
 
 def _download(data: _Set, file: _File, target: str) -> None:
+    import urllib.request  # slow to load, and only a download needs it
+
     os.makedirs(os.path.dirname(target), exist_ok=True)
     failures = []
     for mirror in data.mirrors:
