@@ -51,7 +51,8 @@ cdef enum:
     CHUNK_BYTES = 16 << 20
     CHUNK_TILES = 112
 
-# Time of the transforms of a tile, in multiply-adds of a vector lane per channel; counted from the instructions.
+# Time of the transforms of a tile, in multiply-adds of a vector lane per channel; an estimate from their
+# loads, stores and additions.
 cdef double INPUT_COST = 250
 cdef double OUTPUT_COST = 200
 # Gain below which the direct path's smaller error is preferred.
