@@ -9,7 +9,7 @@ depend on its batch:
   all else                        tiles read the (padded) image in place
 The gradient of the input is the same core once per phase of the stride.
 
-`algorithm` narrows the choice: "direct" leaves Winograd out (its error is three to seven times larger), "winograd" takes it
+`algorithm` narrows the choice: "direct" leaves Winograd out (its error is 3 to 7 times larger), "winograd" takes it
 wherever the shape admits it, "im2col" builds the matrix of patches (one group only).
 """
 
