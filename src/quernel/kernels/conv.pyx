@@ -18,12 +18,12 @@ from libc.stddef cimport size_t
 from libc.string cimport memset
 
 from quernel.kernels.conv_core cimport (
-    CHUNKS, GRAIN_COPY, ceil_div, conv_depthwise_args, convolution, depthwise_gradient, filter_gradient,
+    CHUNKS, GRAIN_COPY, conv_depthwise_args, convolution, depthwise_gradient, filter_gradient,
     run_convolution, run_depthwise_gradient, run_filter_gradient,
 )
 from quernel.kernels.gemm cimport product, run_product
 from quernel.kernels.kinds cimport activation_kind
-from quernel.kernels.launch cimport launch, parallel
+from quernel.kernels.launch cimport ceil_div, launch, parallel
 from quernel.kernels.memory cimport new_array, ready, real_of
 from quernel.kernels.winograd cimport run_winograd, run_winograd_gradient, winograd, winograd_pays
 

@@ -37,9 +37,6 @@ cdef enum:
     CHUNKS = 16
 
 
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
-
 cdef struct convolution:
     # One launch of the core. `core` holds everything but the packed filters and the table of runs. Tap (i, j) lies at
     # w + i * tap_h + j * tap_w and meets the padded input at i * offset_h + j * offset_w from a pixel's first input.

@@ -3,7 +3,8 @@
 from libc.stddef cimport size_t
 from libc.string cimport memset
 
-from quernel.kernels.launch cimport for_range, kernel_of, out_of_memory, table
+from quernel.kernels.gemm cimport gemm_combine_args
+from quernel.kernels.launch cimport ceil_div, for_range, kernel_of, out_of_memory, table
 from quernel.kernels.memory cimport pool_give, pool_take
 
 cdef extern from "kernels.h":
@@ -11,13 +12,6 @@ cdef extern from "kernels.h":
         void *packed
         const void *w
         Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels
-    ctypedef struct gemm_combine_args "struct gemm_combine_args":
-        void *c
-        const void *partial
-        const void *bias
-        Py_ssize_t c_m, slice, N, slices
-        int add, activation
-        double alpha
     enum:
         K_conv_pack
         K_conv_rows

@@ -11,7 +11,7 @@ cimport numpy as cnp
 from libc.stddef cimport size_t
 
 from quernel.kernels.kinds cimport activation_kind
-from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, table
+from quernel.kernels.launch cimport ceil_div, for_range, kernel_of, launch, out_of_memory, table
 from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
 
 cnp.import_array()
@@ -19,10 +19,6 @@ cnp.import_array()
 __all__ = ["matmul", "dense_forward"]
 
 cdef extern from "kernels.h":
-    ctypedef struct gemm_pack_args "struct gemm_pack_args":
-        void *packed
-        const void *b
-        Py_ssize_t b_batch, b_k, b_n, K, N
     ctypedef struct gemm_args "struct gemm_args":
         void *c
         const void *a
@@ -31,13 +27,6 @@ cdef extern from "kernels.h":
         Py_ssize_t c_batch, c_slice, c_m, a_batch, a_m, a_k, b_batch, b_k, M, N, K
         Py_ssize_t row_block, col_block, k_slice, slices
         int copy_a, add, activation
-        double alpha
-    ctypedef struct gemm_combine_args "struct gemm_combine_args":
-        void *c
-        const void *partial
-        const void *bias
-        Py_ssize_t c_m, slice, N, slices
-        int add, activation
         double alpha
     enum:
         K_gemm_pack
@@ -59,10 +48,6 @@ cdef enum:
 cdef enum:
     FEW_BLOCKS = 8
     SLICE_MIN = 2048
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef void run_product(const void *args) noexcept nogil:

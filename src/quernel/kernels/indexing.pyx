@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from quernel.kernels.launch cimport F32, for_range, kernel_of, launch, parallel
+from quernel.kernels.launch cimport ceil_div, F32, for_range, kernel_of, launch, parallel
 from quernel.kernels.maps cimport behaved, layout, map_args, merge
 from quernel.kernels.memory cimport new_array, new_typed, ready, real_of
 
@@ -52,10 +52,6 @@ cdef enum:
 cdef enum:
     GRAIN_MOVE = 1 << 16
     GRAIN_TRANSPOSE = 1 << 15
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef int log2_bytes(cnp.ndarray x) noexcept:

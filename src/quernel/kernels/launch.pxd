@@ -20,6 +20,9 @@ cdef const kernel_table *table
 cdef inline kernel_fn *kernel_of(int id, int real) noexcept nogil:
     return table.fn[real][id]
 
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
 cdef int thread_limit() noexcept nogil
 cdef int set_thread_limit(int n) except -1
 cdef void out_of_memory() noexcept nogil

@@ -7,8 +7,10 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from quernel.kernels.gemm cimport product, run_product
-from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, table, thread_limit
+from quernel.kernels.gemm cimport gemm_combine_args, gemm_pack_args, product, run_product
+from quernel.kernels.launch cimport (
+    ceil_div, for_range, kernel_of, launch, out_of_memory, table, thread_limit,
+)
 from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
 
 cnp.import_array()
@@ -16,17 +18,6 @@ cnp.import_array()
 __all__ = ["lstm_backward", "lstm_cell_backward", "lstm_cell_forward", "lstm_forward"]
 
 cdef extern from "kernels.h":
-    ctypedef struct gemm_pack_args "struct gemm_pack_args":
-        void *packed
-        const void *b
-        Py_ssize_t b_batch, b_k, b_n, K, N
-    ctypedef struct gemm_combine_args "struct gemm_combine_args":
-        void *c
-        const void *partial
-        const void *bias
-        Py_ssize_t c_m, slice, N, slices
-        int add, activation
-        double alpha
     ctypedef struct lstm_forward_args "struct lstm_forward_args":
         void *h_seq
         void *c_seq
@@ -93,10 +84,6 @@ cdef struct backward_run:
     const void *dc_n
     Py_ssize_t N
     int real
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef Py_ssize_t rows_per_range(Py_ssize_t N, Py_ssize_t T, Py_ssize_t U) noexcept nogil:

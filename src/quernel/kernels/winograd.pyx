@@ -3,7 +3,7 @@
 from libc.stddef cimport size_t
 from libc.string cimport memset
 
-from quernel.kernels.launch cimport F64, for_range, kernel_of, out_of_memory, table
+from quernel.kernels.launch cimport F64, ceil_div, for_range, kernel_of, out_of_memory, table
 from quernel.kernels.memory cimport pool_give, pool_take
 
 cdef extern from "kernels.h":
@@ -57,10 +57,6 @@ cdef double INPUT_COST = 250
 cdef double OUTPUT_COST = 200
 # Gain below which the direct path's smaller error is preferred.
 cdef double WORTHWHILE = 1.2
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t taps,
