@@ -20,7 +20,12 @@ struct conv_pack_args {
     ptrdiff_t w_i, w_j, w_g; /* strides of w: summed channel, output channel, group */
     ptrdiff_t cols;          /* output channels of a group */
     ptrdiff_t panels;
+    ptrdiff_t run; /* conv_pack_dot: terms of a run, a multiple of depth_t */
 };
+
+/* Few outputs (conv_dot.inc.h): packed[(((g * panels + p) * R + r) * vectors + v) * CONV_DOT_COLS + j][lane], vectors
+ * of a run, zero-padded. Unit: one run of one panel. */
+enum { CONV_DOT_COLS = 4 };
 
 /* Unit: row_block output rows of one image. */
 struct conv_args {
@@ -37,6 +42,7 @@ struct conv_args {
     ptrdiff_t cols;                /* output channels of a group */
     int padded;                    /* 0: no padding, x is read where it lies */
     int gather;                    /* collect each pixel's runs first: for narrow images */
+    int dot;                       /* vectors run along the sum; packed by conv_pack_dot; excludes gather */
     int activation;
     double alpha;
 };
@@ -77,6 +83,7 @@ enum { CONV_FILTER_ROWS = 64 };
 
 #define CONV_KERNELS(K)                                                                                                \
     K(conv_pack)                                                                                                       \
+    K(conv_pack_dot)                                                                                                   \
     K(conv_rows)                                                                                                       \
     K(conv_filter)                                                                                                     \
     K(conv_depthwise_forward)                                                                                          \

@@ -50,11 +50,15 @@ static void FN(conv_pad_rows)(REAL *restrict out, const REAL *x, ptrdiff_t H, pt
     }
 }
 
+#include "conv_dot.inc.h"
+
 static void FN(conv_rows)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct conv_args *a = args;
     const ptrdiff_t C = a->C, blocks = (a->OH + a->row_block - 1) / a->row_block;
-    const ptrdiff_t panels = (a->cols + TILE_COLS - 1) / TILE_COLS, depth = a->R * a->run;
+    const ptrdiff_t depth = a->R * a->run, width = a->dot ? CONV_DOT_COLS : TILE_COLS; /* of a panel */
+    const ptrdiff_t panels = (a->cols + width - 1) / width;
+    const ptrdiff_t panel = a->dot ? a->R * ((a->run + VL - 1) / VL) * VL * width : depth * width;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / blocks, oh0 = unit % blocks * a->row_block;
         const ptrdiff_t rows = a->OH - oh0 < a->row_block ? a->OH - oh0 : a->row_block;
@@ -77,9 +81,9 @@ static void FN(conv_rows)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *sc
                         FN(copy_run)(free_scratch + i * depth + r * a->run, from + a->offset[r], a->run);
                 }
             for (ptrdiff_t p = 0; p < panels; p++) {
-                const ptrdiff_t k0 = p * TILE_COLS;
-                t.cols = a->cols - k0 < TILE_COLS ? a->cols - k0 : TILE_COLS;
-                t.b = (const REAL *)a->packed + (g * panels + p) * depth * TILE_COLS;
+                const ptrdiff_t k0 = p * width;
+                t.cols = a->cols - k0 < width ? a->cols - k0 : width;
+                t.b = (const REAL *)a->packed + (g * panels + p) * panel;
                 t.bias = a->bias ? (const REAL *)a->bias + g * a->cols + k0 : NULL;
                 t.a_k = 1;
                 REAL *y_gp = y + g * a->y_g + k0;
@@ -100,7 +104,10 @@ static void FN(conv_rows)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *sc
                         t.a_r = a->offset, t.b_r = a->run * TILE_COLS;
                         t.a = x_g + oh * a->s_h * a->Wp * C;
                     }
-                    FN(tile_rows)(&t);
+                    if (a->dot)
+                        FN(dot_rows)(&t);
+                    else
+                        FN(tile_rows)(&t);
                 }
             }
         }

@@ -210,6 +210,21 @@ GROUPED = (
     Shape(1, 5, 6, 34, 66, groups=2),
     Shape(1, 5, 5, 9, 6, groups=3, window=(1, 1)),
 )
+# Few outputs of many terms, forward and as the input gradient: vectors along the sum.
+FEW = (
+    *(Shape(2, 5, 9, w, 1) for w in (15, 16, 17, 33)),
+    *(Shape(2, 5, 9, 1, w) for w in (15, 16, 17, 33)),
+    *(Shape(1, 4, 17, 40, w) for w in (2, 3, 4, 5, 9)),
+    *(Shape(1, 4, 17, w, 40) for w in (2, 3, 4, 5, 9)),
+    Shape(1, 9, 9, 3, 65, window=(7, 7), strides=(2, 2)),
+    Shape(2, 1, 20, 3, 33, window=(1, 3)),
+    Shape(2, 20, 1, 33, 3, window=(3, 1)),
+    Shape(2, 7, 8, 2, 48, window=(5, 5), pad=((0, 3), (2, 0))),
+    Shape(1, 9, 11, 3, 34, dilation=(2, 2)),
+    Shape(1, 9, 11, 34, 3, dilation=(2, 2), strides=(1, 2)),
+    Shape(1, 6, 8, 66, 4, groups=2),
+    Shape(0, 5, 5, 1, 32),
+)
 EMPTY = (
     Shape(0, 5, 5, 3, 4),
     Shape(2, 5, 5, 0, 4),
@@ -242,7 +257,7 @@ FALL_BACK = (
     Shape(2, 7, 7, 9, 8, window=(1, 1)),
 )
 
-ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *EMPTY, *LARGE)
+ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *FEW, *EMPTY, *LARGE)
 UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMPTY))
 
 ALL_THREE = (forward, backward_input, backward_kernel)
@@ -254,6 +269,8 @@ CASES = [
         ("softplus", 0.0))),
     forward(Shape(2, 7, 9, 6, 19), "relu", bias=False),
     forward(Shape(2, 7, 9, 16, 16, groups=16), "relu"),
+    forward(Shape(2, 7, 9, 33, 3), "relu"),
+    forward(Shape(2, 7, 9, 33, 3), "tanh", bias=False),
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),
     *(backward_input(s) for s in ALL),
     *(backward_kernel(s) for s in ALL),

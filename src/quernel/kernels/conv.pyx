@@ -6,6 +6,7 @@ depend on its batch:
   3 x 3 or 5 x 5, stride 1        Winograd's transforms, where they pay (float32)
   one filter a channel            vectors along channels (depthwise)
   narrow outputs, tall filters    pixels gathered first, then one product
+  few outputs of many terms       vectors along the sum, added up at its end
   all else                        tiles read the (padded) image in place
 The gradient of the input is the same core once per phase of the stride.
 

@@ -9,7 +9,7 @@ cdef extern from "kernels.h":
         const Py_ssize_t *offset
         Py_ssize_t y_n, y_h, y_w, y_g, H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, row_block
         Py_ssize_t R, run, x_g, groups, cols
-        int padded, gather, activation
+        int padded, gather, dot, activation
         double alpha
     ctypedef struct conv_filter_args "struct conv_filter_args":
         void *partial

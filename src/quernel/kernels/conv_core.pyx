@@ -11,9 +11,11 @@ cdef extern from "kernels.h":
     ctypedef struct conv_pack_args "struct conv_pack_args":
         void *packed
         const void *w
-        Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels
+        Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels, run
     enum:
+        CONV_DOT_COLS
         K_conv_pack
+        K_conv_pack_dot
         K_conv_rows
         K_conv_filter
         K_conv_depthwise_backward_kernel
@@ -31,6 +33,9 @@ cdef enum:
 # Filter gradients gather runs shorter than this, for the same reason.
 cdef enum:
     SHORT_RUN = 12
+# Adding up the lanes of a vector costs as much as this many multiply-adds.
+cdef enum:
+    LANE_SUM = 8
 # Pixels of an item of the filter gradient: long enough a sum to pay for reading and writing the partial result.
 cdef enum:
     ITEM_PIXELS = 256
@@ -51,26 +56,40 @@ cdef void fill_runs(Py_ssize_t *runs, Py_ssize_t *R, Py_ssize_t *run, Py_ssize_t
         runs[i] = i // per_row * offset_h + i % per_row * offset_w
 
 
+cdef bint dot_pays(const conv_args *a, Py_ssize_t lanes) noexcept nogil:
+    """Whether vectors along the sum take fewer steps a pixel than one vector along the outputs, a step a term."""
+    return a.R * a.run > 0 and (a.R * ceil_div(a.run, lanes) + LANE_SUM) * a.cols < a.R * a.run
+
+
 cdef void run_convolution(const void *args) noexcept nogil:
     cdef const convolution *v = <const convolution *> args
     cdef conv_args a = v.core
     cdef conv_pack_args pack
-    cdef Py_ssize_t tile_cols = table.tile_cols[v.real], lanes = table.lanes[v.real]
+    cdef Py_ssize_t lanes = table.lanes[v.real], taps = v.taps_h * v.taps_w, depth_t = a.run
     cdef size_t size = 8 if v.real else 4
-    cdef Py_ssize_t taps = v.taps_h * v.taps_w, panels = ceil_div(a.cols, tile_cols), depth_t = a.run
-    cdef Py_ssize_t work, row_bytes, scratch = 0
+    cdef Py_ssize_t work, row_bytes, panels, panel, scratch = 0
     cdef Py_ssize_t *runs
     cdef void *packed
     if v.N == 0 or a.OH == 0 or a.OW == 0 or a.cols == 0 or a.groups == 0:
         return
-    packed = pool_take(<size_t> (a.groups * panels * taps * depth_t * tile_cols) * size)
     runs = <Py_ssize_t *> pool_take(<size_t> (taps + 1) * sizeof(Py_ssize_t))
-    if packed == NULL or runs == NULL:
+    if runs == NULL:
         out_of_memory()
-        if packed != NULL:
-            pool_give(packed)
-        if runs != NULL:
-            pool_give(runs)
+        return
+    a.offset = runs
+    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
+    a.dot = dot_pays(&a, lanes)
+    a.gather = a.OW < NARROW and taps > 0 and not a.dot
+    if a.dot:
+        panels = ceil_div(a.cols, CONV_DOT_COLS)
+        panel = a.R * ceil_div(a.run, lanes) * lanes * CONV_DOT_COLS
+    else:
+        panels = ceil_div(a.cols, table.tile_cols[v.real])
+        panel = taps * depth_t * table.tile_cols[v.real]
+    packed = pool_take(<size_t> (a.groups * panels * panel) * size)
+    if packed == NULL:
+        out_of_memory()
+        pool_give(runs)
         return
     pack.packed = packed
     pack.w = v.w
@@ -84,13 +103,14 @@ cdef void run_convolution(const void *args) noexcept nogil:
     pack.w_g = v.w_g
     pack.cols = a.cols
     pack.panels = panels
-    for_range(kernel_of(K_conv_pack, v.real), &pack, a.groups * panels,
-              1 + GRAIN_COPY // (1 + taps * depth_t * tile_cols), 0)
+    pack.run = a.run
+    if a.dot:
+        for_range(kernel_of(K_conv_pack_dot, v.real), &pack, a.groups * panels * a.R,
+                  1 + GRAIN_COPY * a.R // (1 + panel), 0)
+    else:
+        for_range(kernel_of(K_conv_pack, v.real), &pack, a.groups * panels, 1 + GRAIN_COPY // (1 + panel), 0)
 
     a.packed = packed
-    a.offset = runs
-    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
-    a.gather = a.OW < NARROW and taps > 0
     # Rows of a unit: work for a while, the padded input within its share of the cache.
     work = a.OW * taps * depth_t * a.cols * a.groups
     row_bytes = max(<Py_ssize_t> 1, a.s_h * a.Wp * a.C * <Py_ssize_t> size)
