@@ -168,4 +168,5 @@ def cythonized() -> list[Extension]:
     )
 
 
-setup(ext_modules=cythonized(), cmdclass={"build_ext": BuildKernels})
+if __name__ == "__main__":  # tests/native/neon.py reads the flags
+    setup(ext_modules=cythonized(), cmdclass={"build_ext": BuildKernels})
