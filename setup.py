@@ -46,8 +46,7 @@ C_FLAGS += ["-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trap
 C_FLAGS += ["-O1", "-g", *SANITIZE] if DEBUG else ["-O3", "-g0"]
 # Debug information is what makes wheels large; -O2 because the Cython layer only dispatches.
 CYTHON_FLAGS = ["-O1", "-g", *SANITIZE] if DEBUG else ["-O2", "-g0"]
-LINK_FLAGS = SANITIZE if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []
-OPENMP_FLAGS = ["-fopenmp"]
+LINK_FLAGS = ["-pthread", *(SANITIZE if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else [])]
 KERNELS = Path("src/quernel/kernels")
 
 
@@ -68,7 +67,7 @@ class BuildKernels(build_ext):
         isas = machine_isas()
         self.rebuild_if_flags_changed(repr((isas, C_FLAGS, CYTHON_FLAGS, LINK_FLAGS)))
         headers = sorted(map(str, Path("csrc").glob("*.h")))
-        units = [*(f"isa_{isa}" for isa in isas), "select", "process"]
+        units = [*(f"isa_{isa}" for isa in isas), "select", "process", "threads"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda name: self.compile_unit(name, isas, headers), units))
         self.parallel = self.parallel or os.cpu_count()
@@ -76,6 +75,7 @@ class BuildKernels(build_ext):
             extension.depends += headers
             if extension.name == "quernel.kernels.launch":
                 extension.extra_objects = objects
+                extension.depends += objects
         super().build_extensions()
 
     def compile_unit(self, name: str, isas: dict[str, list[str]], headers: list[str]) -> str:
@@ -105,14 +105,12 @@ class BuildKernels(build_ext):
         """Say what to install before a page of compiler output does not."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
-            source.write_text(
-                "#include <Python.h>\n#include <omp.h>\nint main(void) { return omp_get_max_threads(); }\n"
-            )
+            source.write_text("#include <Python.h>\n#include <pthread.h>\nint main(void) { return 0; }\n")
             compiler = self.compiler.compiler[0]
             includes = [f"-I{path}" for path in self.compiler.include_dirs]
             try:
                 run = subprocess.run(
-                    [compiler, *OPENMP_FLAGS, *includes, "-c", str(source), "-o", f"{folder}/probe.o"],
+                    [compiler, *includes, "-c", str(source), "-o", f"{folder}/probe.o"],
                     capture_output=True,
                     text=True,
                 )
@@ -130,8 +128,8 @@ class BuildKernels(build_ext):
                     "apt install python3-dev; Fedora: dnf install python3-devel)."
                 )
             raise SystemExit(
-                f"quernel: {compiler} cannot compile OpenMP code. Install its OpenMP runtime (GCC: libgomp; "
-                f"Clang: libomp-dev; macOS: brew install libomp gcc and set CC=gcc-14).\n{run.stderr}"
+                f"quernel: {compiler} cannot compile a program of one line. Install GCC or Clang with the headers of the "
+                f"C library (Debian and Ubuntu: apt install gcc libc6-dev).\n{run.stderr}"
             )
 
 
@@ -144,8 +142,8 @@ def extensions() -> list[Extension]:
             [str(source)],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-            extra_compile_args=["-Wno-unused-function", *CYTHON_FLAGS, *OPENMP_FLAGS],
-            extra_link_args=[*LINK_FLAGS, *OPENMP_FLAGS],
+            extra_compile_args=["-Wno-unused-function", *CYTHON_FLAGS],
+            extra_link_args=LINK_FLAGS,
             depends=[str(p) for p in KERNELS.glob("*.pxd")],
         )
         for source in sorted(KERNELS.glob("*.pyx"))

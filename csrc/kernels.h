@@ -87,8 +87,14 @@ const char *quernel_isa_names(int supported);              /* space-separated; a
 /* process.c */
 unsigned quernel_flush_denormals(void); /* this thread; returns the state to restore */
 void quernel_restore_denormals(unsigned state);
-int quernel_watch_fork(void);       /* call once; 0 on success */
-int quernel_was_forked(void);       /* true in a child forked after the parent's threads had started */
-void quernel_threads_started(void); /* call before the first parallel region */
+
+/* threads.c */
+/* kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`, on up to `threads` threads; thread i's scratch
+ * is at scratch + i * stride. */
+void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, void *scratch,
+                 size_t stride);
+void quernel_set_threads(int n); /* how many threads compute at once, launching threads included */
+int quernel_threads(void);
+int quernel_watch_fork(void); /* call once; 0 on success */
 
 #endif

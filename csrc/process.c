@@ -1,7 +1,4 @@
-/* process.c   What the kernels need of the process they run in: floating-point state and fork. */
-#define _GNU_SOURCE
-#include <pthread.h>
-
+/* process.c   The floating-point state that kernels run in. */
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -40,18 +37,3 @@ unsigned quernel_flush_denormals(void) { return 0; }
 
 void quernel_restore_denormals(unsigned state) { (void)state; }
 #endif
-
-/* GNU OpenMP's threads do not survive fork, and the next parallel region of the child waits for them for ever.
- * A child forked after they had started is therefore marked, and launches in it use one thread. */
-static int threads_started, forked;
-
-static void in_child(void)
-{
-    if (threads_started) forked = 1;
-}
-
-int quernel_watch_fork(void) { return pthread_atfork(NULL, NULL, in_child); }
-
-int quernel_was_forked(void) { return forked; }
-
-void quernel_threads_started(void) { threads_started = 1; }

@@ -64,7 +64,7 @@ def test_train_saves_a_model_that_can_be_loaded(capsys, tmp_path):
 def test_info(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
-    for name in ("version", "isa", "threads", "threads_reason", "openmp"):
+    for name in ("version", "isa", "threads", "threads_reason"):
         assert any(line.startswith(name) for line in text.splitlines())
     assert cli.main(["info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == qn.__version__

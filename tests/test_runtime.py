@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,40 @@ def test_info_is_complete() -> None:
     assert info["isa"] in info["isas"]
     assert info["threads"] >= 1
     assert info["threads_reason"]
-    assert "OpenMP" in info["openmp"]
+
+
+def test_python_threads_may_launch_at_once() -> None:
+    """Each thread's job is its own: right results, from more threads than there are jobs or cores."""
+    rng = np.random.default_rng(5)
+    inputs = [rng.standard_normal((160, 200)).astype(np.float32) for _ in range(24)]
+    with runtime.num_threads(4):
+        alone = [backend.matmul(x, x, False, True) for x in inputs]
+        with ThreadPoolExecutor(24) as pool:
+            for _ in range(20):
+                together = pool.map(lambda x: backend.matmul(x, x, False, True), inputs)
+                assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+SIGNALS = """
+import os, signal, time
+from pathlib import Path
+import numpy as np, quernel as qn
+from quernel import backend as B
+
+qn.set_num_threads(8)
+B.matmul(np.ones((512, 512), "f"), np.ones((512, 512), "f"))
+helpers, patience = [], time.monotonic() + 60
+while len(helpers) < 7 and time.monotonic() < patience:  # a helper gives itself its name when it first runs
+    status = [Path(f"/proc/self/task/{task}/status").read_text() for task in os.listdir("/proc/self/task")]
+    helpers = [text for text in status if text.startswith("Name:\\tquernel")]
+blocked = [int(text.split("SigBlk:")[1].split()[0], 16) >> (signal.SIGINT - 1) & 1 for text in helpers]
+print(blocked)
+"""
+
+
+def test_helpers_leave_signals_to_the_program() -> None:
+    run = python(SIGNALS)
+    assert run.stdout.strip() == "[1, 1, 1, 1, 1, 1, 1]", run.stderr + run.stdout
 
 
 def test_memory_goes_back_to_the_system() -> None:

@@ -30,7 +30,7 @@ def num_threads(n: int) -> Iterator[None]:
 
     Raises
     ------
-    ValueError, TypeError, RuntimeError : as `set_num_threads`.
+    ValueError, TypeError : as `set_num_threads`.
 
     Examples
     --------
@@ -47,27 +47,11 @@ def num_threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-def _openmp_runtime() -> str:
-    """The OpenMP library loaded into this process; two of them are worth knowing about."""
-    found: set[str] = set()
-    try:
-        with open("/proc/self/maps") as maps:
-            for line in maps:
-                name = line.rsplit("/", 1)[-1].strip()
-                if name.startswith(("libgomp", "libomp", "libiomp")):
-                    found.add(name)
-    except OSError:
-        pass
-    version = launch.openmp_version()
-    return f"{' and '.join(sorted(found)) or 'unknown library'} (built for OpenMP {version // 100}-{version % 100:02d})"
-
-
 def info() -> dict[str, Any]:
     """What quernel runs on here and why, as a dictionary (the command ``quernel info`` prints it).
 
     Keys: version, python, numpy, machine, backend, isa (instruction set in use), isas (those this CPU and build
-    have, best first), threads, threads_reason, affinity_cores, cgroup_quota (CPUs, None without a limit), openmp,
-    memory.
+    have, best first), threads, threads_reason, affinity_cores, cgroup_quota (CPUs, None without a limit), memory.
 
     Examples
     --------
@@ -89,6 +73,5 @@ def info() -> dict[str, Any]:
         "threads_reason": threads.threads_reason(),
         "affinity_cores": threads.affinity_cores(),
         "cgroup_quota": threads.cgroup_quota(),
-        "openmp": _openmp_runtime(),
         "memory": memory.memory_stats(),
     }

@@ -10,7 +10,6 @@ is left to chance, and nothing that a kernel computes may depend on it.
 
 import os
 
-from cython.parallel cimport parallel as omp_parallel, prange, threadid
 from libc.stddef cimport size_t
 
 from quernel.kernels.memory cimport pool_give, pool_take
@@ -18,29 +17,22 @@ from quernel.kernels.memory cimport pool_give, pool_take
 cdef extern from "kernels.h":
     const kernel_table *quernel_table(const char *isa)
     const char *quernel_isa_names(int supported)
-    unsigned quernel_flush_denormals() noexcept nogil
-    void quernel_restore_denormals(unsigned state) noexcept nogil
+    void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads, void *scratch,
+                     size_t stride) noexcept nogil
+    void quernel_set_threads(int n) noexcept nogil
+    int quernel_threads() noexcept nogil
     int quernel_watch_fork()
-    int quernel_was_forked() noexcept nogil
-    void quernel_threads_started() noexcept nogil
 
 cdef extern from *:
     """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define OPENMP_VERSION _OPENMP
-    #endif
     /* Set where scratch could not be had; read and cleared by the launching thread, which is the only writer. */
     static _Thread_local int launch_failed;
     """
     int launch_failed
-    int OPENMP_VERSION
 
 # Ranges per thread: enough that an unequal or disturbed thread does not hold up the others by more than a few percent.
 cdef enum:
     RANGES_PER_THREAD = 8
-
-cdef int limit = 1
 
 
 cdef const kernel_table *choose() except NULL:
@@ -72,23 +64,12 @@ def isas_supported():
     return quernel_isa_names(1).decode().split()
 
 
-def openmp_version():
-    """The OpenMP specification date the extensions were compiled for, as yyyymm."""
-    return OPENMP_VERSION
-
-
-def was_forked():
-    """Whether this process was forked from one whose kernel threads had started (then kernels use one thread)."""
-    return bool(quernel_was_forked())
-
-
 cdef int thread_limit() noexcept nogil:
-    return 1 if quernel_was_forked() else limit
+    return quernel_threads()
 
 
 cdef int set_thread_limit(int n) except -1:
-    global limit
-    limit = n
+    quernel_set_threads(n)
     return 0
 
 
@@ -102,31 +83,16 @@ cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ss
     """kernel(args, lo, hi, scratch) over [0, units) in ranges of whole grains, on as many threads as that fills."""
     if units <= 0:
         return
-    cdef Py_ssize_t grains = (units + grain - 1) // grain
-    cdef int threads = <int> min(<Py_ssize_t> thread_limit(), grains)
+    cdef Py_ssize_t grains = ceil_div(units, grain)
+    cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), grains)
     cdef size_t stride = (scratch_bytes + 127) // 64 * 64  # no two threads write to one cache line
-    cdef char *scratch = NULL
-    cdef Py_ssize_t ranges, length, i
-    cdef unsigned state = 0
+    cdef void *scratch = NULL
     if scratch_bytes:
-        scratch = <char *> pool_take(stride * threads)
+        scratch = pool_take(stride * threads)
         if scratch == NULL:
             out_of_memory()
             return
-    if threads <= 1:
-        state = quernel_flush_denormals()
-        kernel(args, 0, units, scratch)
-        quernel_restore_denormals(state)
-    else:
-        quernel_threads_started()
-        length = grain * max(1, grains // (threads * RANGES_PER_THREAD))
-        ranges = (units + length - 1) // length
-        with omp_parallel(num_threads=threads):
-            state = quernel_flush_denormals()
-            for i in prange(ranges, schedule="dynamic", chunksize=1):
-                kernel(args, i * length, min(units, (i + 1) * length),
-                       NULL if scratch == NULL else scratch + threadid() * stride)
-            quernel_restore_denormals(state)
+    quernel_run(kernel, args, units, grain * max(1, grains // (threads * RANGES_PER_THREAD)), threads, scratch, stride)
     if scratch != NULL:
         pool_give(scratch)
 

@@ -1,16 +1,14 @@
 """How many threads the kernels use, and why.
 
 The default is the smallest of: the cores this process may run on, its cgroup's CPU quota (containers), and
-QUERNEL_NUM_THREADS or OMP_NUM_THREADS where set. A fractional quota is rounded down: threads meet at the end of every
-kernel, and one that is throttled holds up all.
+QUERNEL_NUM_THREADS or OMP_NUM_THREADS where set. A fractional quota is rounded down: a
+thread that is throttled within a range holds up the kernel.
 """
 
 import os
 import warnings
 
 from quernel.kernels.launch cimport set_thread_limit, thread_limit
-
-from quernel.kernels.launch import was_forked
 
 MAX_THREADS = 1024
 
@@ -89,16 +87,13 @@ def get_num_threads():
 
 def threads_reason():
     """Why it is that number."""
-    if was_forked():
-        return "forked after the parent's threads had started"
     return _reason
 
 
 def set_num_threads(n):
     """Let kernels use up to `n` threads (1 to 1024). Results are the same bits for every n.
 
-    Raises ValueError for other numbers, TypeError for what is no integer, and RuntimeError in a process forked after
-    the parent's threads had started, when n > 1: threads do not survive fork.
+    Raises ValueError for other numbers and TypeError for what is no integer.
     """
     global _reason
     if isinstance(n, bool) or not hasattr(n, "__index__"):
@@ -106,12 +101,6 @@ def set_num_threads(n):
     n = n.__index__()
     if not 1 <= n <= MAX_THREADS:
         raise ValueError(f"set_num_threads: expected 1 to {MAX_THREADS} threads, got {n}")
-    if n > 1 and was_forked():
-        raise RuntimeError(
-            f"set_num_threads({n}): this process was forked after its parent had started kernel threads, which do not "
-            "survive fork, so kernels run on one thread here. Start workers with the 'spawn' or 'forkserver' method "
-            "(multiprocessing.set_start_method), or fork before the first training step."
-        )
     set_thread_limit(n)
     _reason = "set_num_threads"
 
