@@ -49,14 +49,7 @@ QUERNEL_INLINE vec FN(sin_turned)(vec x, INT turns)
 }
 
 /* True if no lane is beyond the limit, or nan. */
-QUERNEL_INLINE int FN(trig_all_near)(vec x)
-{
-    const ivec far = ~(FN(vabs)(x) <= (REAL)TRIG_LIMIT);
-    int64_t word[VECTOR_BYTES / 8], any = 0;
-    memcpy(word, &far, sizeof far);
-    for (size_t i = 0; i < VECTOR_BYTES / 8; i++) any |= word[i];
-    return any == 0;
-}
+QUERNEL_INLINE int FN(trig_all_near)(vec x) { return !FN(any)(~(FN(vabs)(x) <= (REAL)TRIG_LIMIT)); }
 
 QUERNEL_INLINE vec FN(vsin)(vec x)
 {

@@ -89,25 +89,67 @@ QUERNEL_INLINE struct FN(pool_span)
     return (struct FN(pool_span)){begin, end < count ? end : count};
 }
 
-/* y and index of `count` elements at y, x pointing to their windows' position (0, 0). A later candidate wins if
- * greater, or if it is the first NaN. */
+struct FN(pool_winner) {
+    vec value;
+    ivec number;
+};
+
+/* Where a NaN may be among the candidates: a later one wins if greater, or if it is the first NaN. */
+static __attribute__((noinline)) struct FN(pool_winner)
+    FN(pool_max_nan)(const REAL *x, ptrdiff_t n, struct FN(pool_span) rows, struct FN(pool_span) cols, ptrdiff_t KW,
+                     ptrdiff_t W, ptrdiff_t C)
+{
+    struct FN(pool_winner) best = {.value = FN(load_upto)(x + (rows.begin * W + cols.begin) * C, n, 0),
+                                   .number = (ivec){0} + (INT)(rows.begin * KW + cols.begin)};
+    for (ptrdiff_t i = rows.begin; i < rows.end; i++)
+        for (ptrdiff_t j = cols.begin; j < cols.end; j++) {
+            const vec v = FN(load_upto)(x + (i * W + j) * C, n, 0);
+            const ivec wins = ~(v <= best.value) & (best.value == best.value);
+            best.value = FN(select)(wins, v, best.value);
+            best.number = (wins & ((ivec){0} + (INT)(i * KW + j))) | (~wins & best.number);
+        }
+    return best;
+}
+
+/* The maxima of n <= VL windows. The value first, then, from the last candidate to the first, which of them are equal
+ * to it: no step waits for a comparison. The sum finds NaN (and is NaN for opposite infinities). */
+QUERNEL_INLINE struct FN(pool_winner)
+    FN(pool_max_vector)(const REAL *restrict x, ptrdiff_t n, struct FN(pool_span) rows, struct FN(pool_span) cols,
+                        ptrdiff_t KW, ptrdiff_t W, ptrdiff_t C)
+{
+    struct FN(pool_winner) best = {.value = FN(load_upto)(x + (rows.begin * W + cols.begin) * C, n, 0)};
+    vec sum = {0};
+    for (ptrdiff_t i = rows.begin; i < rows.end; i++)
+        for (ptrdiff_t j = cols.begin; j < cols.end; j++) {
+            const vec v = FN(load_upto)(x + (i * W + j) * C, n, 0);
+            best.value = FN(vmax)(v, best.value); /* in this order the first of two zeros stays */
+            sum += v;
+        }
+    for (ptrdiff_t i = rows.end - 1; i >= rows.begin; i--)
+        for (ptrdiff_t j = cols.end - 1; j >= cols.begin; j--) {
+            const ivec wins = FN(load_upto)(x + (i * W + j) * C, n, 0) == best.value;
+            best.number = (wins & ((ivec){0} + (INT)(i * KW + j))) | (~wins & best.number);
+        }
+    if (FN(any)(sum != sum)) return FN(pool_max_nan)(x, n, rows, cols, KW, W, C);
+    return best;
+}
+
+/* y and index of `count` elements at y, x pointing to their windows' position (0, 0). */
 QUERNEL_INLINE void FN(pool_max_window)(REAL *restrict y, void *restrict index, ptrdiff_t at, const REAL *restrict x,
                                         ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
                                         ptrdiff_t KW, ptrdiff_t W, ptrdiff_t C, int wide)
 {
+    if (count < VL) {
+        const struct FN(pool_winner) best = FN(pool_max_vector)(x, count, rows, cols, KW, W, C);
+        FN(store_part)(y + at, best.value, count);
+        FN(pool_store_index)(index, at, best.number, count, wide);
+        return;
+    }
     for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(pool_vector_start)(step, count), n = count - e;
-        vec best = FN(load_upto)(x + (rows.begin * W + cols.begin) * C + e, n, 0);
-        ivec number = (ivec){0} + (INT)(rows.begin * KW + cols.begin);
-        for (ptrdiff_t i = rows.begin; i < rows.end; i++)
-            for (ptrdiff_t j = cols.begin; j < cols.end; j++) {
-                const vec v = FN(load_upto)(x + (i * W + j) * C + e, n, 0);
-                const ivec wins = ~(v <= best) & (best == best);
-                best = FN(select)(wins, v, best);
-                number = (wins & ((ivec){0} + (INT)(i * KW + j))) | (~wins & number);
-            }
-        FN(store_upto)(y + at + e, best, n);
-        FN(pool_store_index)(index, at + e, number, n, wide);
+        const ptrdiff_t e = FN(pool_vector_start)(step, count);
+        const struct FN(pool_winner) best = FN(pool_max_vector)(x + e, VL, rows, cols, KW, W, C);
+        FN(store)(y + at + e, best.value);
+        FN(pool_store_index)(index, at + e, best.number, VL, wide);
     }
 }
 
@@ -218,6 +260,13 @@ QUERNEL_INLINE void FN(pool_copy_items)(char *restrict out, const char *restrict
 #undef COPY_ITEMS
 }
 
+/* Asks for `rows` rows of `count` elements, which the next row of outputs will read. */
+QUERNEL_INLINE void FN(pool_prefetch)(const REAL *x, ptrdiff_t count, ptrdiff_t stride, ptrdiff_t rows)
+{
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t e = 0; e < count; e += 64 / (ptrdiff_t)sizeof(REAL)) __builtin_prefetch(x + i * stride + e);
+}
+
 QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, ptrdiff_t hi, void *scratch, int is_max)
 {
     const ptrdiff_t W = a->W, C = a->C, OW = a->OW, sw = a->sw;
@@ -226,6 +275,7 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
     /* Few channels and a stride: pool as if the stride were 1, then pick every sw-th. Pays while that many times the
      * work still takes fewer vectors than one for each output. */
     const int pick = sw > 1 && C * sw <= VL;
+    const int prefetch = is_max && a->sh * W * C * (ptrdiff_t)sizeof(REAL) >= POOL_PREFETCH;
     REAL *const dense = scratch;
     void *const dense_index = dense + W * C;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
@@ -238,6 +288,7 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
             const ptrdiff_t w = q * sw - a->left;
             const ptrdiff_t run = q == whole.begin && (sw == 1 || pick) && whole.end > q ? whole.end - q : 1;
             const struct FN(pool_span) cols = FN(pool_inside)(w, a->KW, W);
+            if (prefetch) FN(pool_prefetch)(x + (a->KH * W + w) * C, run * sw * C, W * C, a->sh);
             if (run > 1 && pick) {
                 const ptrdiff_t count = ((run - 1) * sw + 1) * C;
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
@@ -259,129 +310,12 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
     }
 }
 
-/* dx of n <= VL elements: over windows (p, q) in `rows` x `cols`, what they send back to the input whose place, counted
- * from the padding's edge, is (up, along). `first` is the element of window (0, 0). */
-QUERNEL_INLINE vec FN(pool_gather_vector)(const REAL *restrict dy, const void *restrict index, ptrdiff_t first,
-                                          ptrdiff_t n, struct FN(pool_span) rows, struct FN(pool_span) cols,
-                                          ptrdiff_t up, ptrdiff_t along, const struct pool_args *a,
-                                          const enum pool_share share)
-{
-    const ptrdiff_t C = a->C, OW = a->OW, KW = a->KW, sh = a->sh, sw = a->sw;
-    vec sum = {0};
-    for (ptrdiff_t p = rows.begin; p < rows.end; p++)
-        for (ptrdiff_t q = cols.begin; q < cols.end; q++) {
-            const ptrdiff_t at = (p * OW + q) * C + first;
-            const vec d = FN(load_upto)(dy + at, n, 0);
-            if (share == POOL_UNIFORM) {
-                sum += d;
-            } else if (share == POOL_COUNTED) {
-                const struct FN(pool_span) r = FN(pool_inside)(p * sh - a->top, a->KH, a->H);
-                const struct FN(pool_span) c = FN(pool_inside)(q * sw - a->left, KW, a->W);
-                sum += d * (1 / (REAL)((r.end - r.begin) * (c.end - c.begin)));
-            } else {
-                const INT number = (INT)((up - p * sh) * KW + along - q * sw);
-                const ivec winner = FN(pool_load_index)(index, at, n, share == POOL_WORD);
-                sum += FN(select)(winner == (ivec){0} + number, d, (vec){0});
-            }
-        }
-    return share == POOL_UNIFORM ? sum * (1 / (REAL)(a->KH * KW)) : sum;
-}
-
-QUERNEL_INLINE void FN(pool_gather_windows)(REAL *restrict dx, const REAL *restrict dy, const void *restrict index,
-                                            ptrdiff_t count, struct FN(pool_span) rows, struct FN(pool_span) cols,
-                                            ptrdiff_t up, ptrdiff_t along, const struct pool_args *a,
-                                            const enum pool_share share)
-{
-    if (count < VL) {
-        const vec v = FN(pool_gather_vector)(dy, index, 0, count, rows, cols, up, along, a, share);
-        FN(store_part)(dx, v, count);
-        return;
-    }
-    if (rows.end - rows.begin == 1 && cols.end - cols.begin == 1) { /* windows that do not overlap: no loops inside */
-        rows.end = rows.begin + 1;
-        cols.end = cols.begin + 1;
-        for (ptrdiff_t step = 0; step < count; step += VL) {
-            const ptrdiff_t e = FN(pool_vector_start)(step, count);
-            FN(store)(dx + e, FN(pool_gather_vector)(dy, index, e, VL, rows, cols, up, along, a, share));
-        }
-        return;
-    }
-    for (ptrdiff_t step = 0; step < count; step += VL) {
-        const ptrdiff_t e = FN(pool_vector_start)(step, count);
-        FN(store)(dx + e, FN(pool_gather_vector)(dy, index, e, VL, rows, cols, up, along, a, share));
-    }
-}
-
-QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *phase_row,
-                                      const enum pool_share share)
-{
-    const ptrdiff_t W = a->W, C = a->C, OW = a->OW, KW = a->KW, sw = a->sw;
-    const ptrdiff_t index_bytes = share == POOL_WORD ? 4 : 1;
-    /* Columns [begin, end): all that cover them are alike, shifted by one for each sw columns. Where the shares differ
-     * the windows must be whole, too. */
-    const struct FN(pool_span) like = share == POOL_COUNTED ? FN(pool_whole_outputs)(a) : (struct FN(pool_span)){0, OW};
-    ptrdiff_t begin = KW + (like.begin - 1) * sw - a->left, end = like.end * sw - a->left;
-    begin = begin < 0 ? 0 : begin > W ? W : begin;
-    end = end > W ? W : end < begin ? begin : end;
-    const int runs = sw == 1 || (C < VL && OW > 1); /* many channels fill vectors without runs */
-    for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const ptrdiff_t n = unit / a->H, up = unit % a->H + a->top;
-        const REAL *dy = (const REAL *)a->in + n * a->OH * OW * C;
-        const void *index = (const char *)a->index_in + n * a->OH * OW * C * index_bytes;
-        REAL *dx = (REAL *)a->out + unit * W * C;
-        const struct FN(pool_span) rows = FN(pool_covering)(up, a->KH, a->sh, a->OH);
-        struct FN(pool_span) cols = FN(pool_covering)(a->left, KW, sw, OW);
-        for (ptrdiff_t w = 0; w < W;) {
-            const ptrdiff_t along = w + a->left;
-            while (cols.begin * sw + KW <= along) cols.begin++;
-            while (cols.end < OW && cols.end * sw <= along) cols.end++;
-            if (!runs || w < begin || w >= end) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, C, rows, cols, up, along, a, share);
-                w++;
-            } else if (sw == 1) {
-                FN(pool_gather_windows)(dx + w * C, dy, index, (end - w) * C, rows, cols, up, along, a, share);
-                w = end;
-            } else { /* every sw-th column is a run: make it, then spread it */
-                const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
-                for (ptrdiff_t i = 0; i < sw && w + i < end; i++) {
-                    const ptrdiff_t run = (end - w - i + sw - 1) / sw;
-                    FN(pool_gather_windows)(phase_row, dy, index, run * C, rows,
-                                            FN(pool_covering)(along + i, KW, sw, OW), up, along + i, a, share);
-                    FN(pool_copy_items)((char *)(dx + (w + i) * C), (const char *)phase_row, run, bytes, bytes * sw,
-                                        bytes);
-                }
-                w = end;
-            }
-        }
-    }
-}
-
 static void FN(max_pool2d_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     FN(pool_forward)(args, lo, hi, scratch, 1);
 }
 
-static void FN(max_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    const struct pool_args *a = args;
-    if (a->KH * a->KW > POOL_BYTE_POSITIONS)
-        FN(pool_backward)(a, lo, hi, scratch, POOL_WORD);
-    else
-        FN(pool_backward)(a, lo, hi, scratch, POOL_BYTE);
-}
-
 static void FN(avg_pool2d_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     FN(pool_forward)(args, lo, hi, scratch, 0);
-}
-
-static void FN(avg_pool2d_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    const struct pool_args *a = args;
-    const int inside =
-        a->top == 0 && a->left == 0 && (a->OH - 1) * a->sh + a->KH <= a->H && (a->OW - 1) * a->sw + a->KW <= a->W;
-    if (a->count_include_pad || inside)
-        FN(pool_backward)(a, lo, hi, scratch, POOL_UNIFORM);
-    else
-        FN(pool_backward)(a, lo, hi, scratch, POOL_COUNTED);
 }

@@ -51,6 +51,8 @@ QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return A
 QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return AVX512(min)(a, b); }
 
 QUERNEL_INLINE vec FN(vsqrt)(vec a) { return AVX512(sqrt)(a); }
+
+QUERNEL_INLINE int FN(any)(ivec mask) { return MASK_OF(mask) != 0; }
 #undef AVX512
 #undef LANE_MASK
 #undef MASK_OF
@@ -95,6 +97,8 @@ QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return N
 QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return NATIVE(min)(a, b); }
 
 QUERNEL_INLINE vec FN(vsqrt)(vec a) { return NATIVE(sqrt)(a); }
+
+QUERNEL_INLINE int FN(any)(ivec mask) { return NATIVE(movemask)((vec)mask) != 0; }
 #undef NATIVE
 #else
 QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return FN(select)(a > b, a, b); }
@@ -105,6 +109,13 @@ QUERNEL_INLINE vec FN(vsqrt)(vec a)
 {
     for (ptrdiff_t i = 0; i < VL; i++) a[i] = REAL_IS_DOUBLE ? (REAL)sqrt(a[i]) : (REAL)sqrtf((float)a[i]);
     return a;
+}
+
+QUERNEL_INLINE int FN(any)(ivec mask)
+{
+    INT any = 0;
+    for (ptrdiff_t i = 0; i < VL; i++) any |= mask[i];
+    return any != 0;
 }
 #endif
 #endif

@@ -14,6 +14,7 @@
 #include "norm.inc.h"
 #include "optim.inc.h"
 #include "pool.inc.h"
+#include "pool_backward.inc.h"
 #include "random.inc.h"
 #include "recurrent.inc.h"
 #include "reduce.inc.h"

@@ -71,6 +71,10 @@ SHAPES = (
     pooling(2, 6, 6, 4, (3, 3), (2, 2), ((1, 0), (0, 2))),
     pooling(1, 3, 3, 5, (2, 2), (2, 2), ((3, 3), (2, 4))),  # windows wholly in the padding
     pooling(1, 1, 1, 1, (1, 1)),
+    pooling(2, 7, 9, 31, (3, 3), (2, 2), "same"),  # the last channels that scatter backward
+    pooling(2, 7, 9, 32, (3, 3), (2, 2), "same"),  # the first that do not
+    pooling(1, 9, 40, 130, (3, 3), (2, 2), "same"),  # rows that are asked for ahead
+    pooling(2, 9, 8, 3, (16, 16), (2, 2), "same"),  # 256 positions, every window across the border
     pooling(0, 4, 4, 3),
     pooling(2, 4, 4, 0),
     pooling(2, 1, 4, 3),  # no output

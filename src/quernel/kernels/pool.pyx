@@ -21,9 +21,11 @@ cdef extern from "kernels.h":
     enum:
         K_max_pool2d_forward
         K_max_pool2d_backward
+        K_max_pool2d_scatter
         K_avg_pool2d_forward
         K_avg_pool2d_backward
         POOL_BYTE_POSITIONS
+        POOL_SCATTER
 
 # Elements that a row's windows read or write in about 30 microseconds of one core, at 2 elements a nanosecond.
 cdef enum:
@@ -77,7 +79,11 @@ def max_pool2d_backward(dy, index, input_shape, pool_size, strides, padding):
     a.out = cnp.PyArray_DATA(dx)
     a.input = cnp.PyArray_DATA(dy_)
     a.index_in = cnp.PyArray_DATA(index_)
-    pool(K_max_pool2d_backward, real, &a, input_shape[0] * a.H, a.W * a.C)
+    # Stride 1 lets gathering fill its vectors with neighbouring columns.
+    if a.sw > 1 and a.C < POOL_SCATTER and a.KH * a.KW <= POOL_BYTE_POSITIONS and a.H * a.W * a.C < 1 << 31:
+        pool(K_max_pool2d_scatter, real, &a, input_shape[0], a.H * a.W * a.C)
+    else:
+        pool(K_max_pool2d_backward, real, &a, input_shape[0] * a.H, a.W * a.C)
     return dx
 
 
