@@ -26,7 +26,7 @@ class Chars(qn.Model):
 
 
 class Residual(qn.Model):
-    """Convolutions with batch normalisation, a stride, a shortcut, both poolings."""
+    """Convolutions with batch normalisation, a stride, a shortcut, dropout, a mean over the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,12 +34,13 @@ class Residual(qn.Model):
         self.normal = layers.BatchNormalization()
         self.second = layers.Conv2D(24, 3, strides=2, padding="same", activation="relu")
         self.shortcut = layers.Conv2D(24, 1, strides=2)
+        self.dropout = layers.Dropout(0.2)
         self.pool = layers.GlobalAveragePool2D()
         self.scores = layers.Dense(10)
 
     def call(self, x: Any) -> Any:
         x = ops.relu(self.normal(self.first(x)))
-        return self.scores(self.pool(self.second(x) + self.shortcut(x)))
+        return self.scores(self.pool(self.dropout(self.second(x) + self.shortcut(x))))
 
 
 def convolutional() -> qn.Model:
