@@ -18,7 +18,7 @@ def _bound(args: Sequence[Any], outputs: Sequence[Array], eps: float, terms: flo
     Weights are drawn so that a step does not enlarge what it is given (|recurrent kernel| < 1), so T steps
     cost T times one, and every output of a kind is of the size of the largest.
     """
-    return [8 * (steps + 1) * gamma(terms, eps) * (1 + np.abs(y).max(initial=0.0)) for y in outputs]
+    return [2 * (steps + 1) * gamma(terms, eps) * (1 + np.abs(y).max(initial=0.0)) for y in outputs]
 
 
 def _weights(d: Draw, c: int, u: int, bias: bool) -> list[Any]:
