@@ -128,7 +128,7 @@ class BuildKernels(build_ext):
                     "apt install python3-dev; Fedora: dnf install python3-devel)."
                 )
             raise SystemExit(
-                f"quernel: {compiler} cannot compile a program of one line. Install GCC or Clang with the headers of the "
+                f"quernel: {compiler} cannot compile one line of C. Install GCC or Clang with the headers of the "
                 f"C library (Debian and Ubuntu: apt install gcc libc6-dev).\n{run.stderr}"
             )
 

@@ -9,8 +9,8 @@
  *   winograd_gradient: u += v' z, entry by entry. Unit: a panel of an entry.
  * and then winograd_filter_gradient: out = dw, from the slices of u. Unit: an input channel.
  *
- * Slabs (the 36 entries) of T tiles take 36 (T row + VL) elements, where row is panels * tile_cols for outputs and at
- * most C rounded up to whole vectors, and one vector more, for inputs. Scratch of winograd_forward: both slabs of
+ * Slabs (the 36 entries) of T tiles take 36 (T row + VL) elements, where row is K in whole vectors for
+ * outputs and at most C in whole vectors, and one vector more, for inputs. Scratch of winograd_forward: both slabs of
  * `block` tiles, and C. */
 #ifndef QUERNEL_WINOGRAD_H
 #define QUERNEL_WINOGRAD_H

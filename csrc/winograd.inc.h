@@ -8,49 +8,45 @@
  *   dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G.
  *
  * Entries are numbered e = 6 row + column. Tiles are numbered over all images, so that small images fill blocks too.
- * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][panels * TILE_COLS]; of the filter
+ * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][K in whole vectors]; of the filter
  * gradient U[e][C][K]. */
 
-/* One dimension of each transform, on vectors `stride` apart. */
-QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d, ptrdiff_t stride)
+/* One dimension of each transform. */
+QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d)
 {
-    const vec d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride], d4 = d[4 * stride], d5 = d[5 * stride];
-    const vec even = d4 - 4 * d2, odd = d3 - 4 * d1, even2 = d4 - d2, odd2 = 2 * (d3 - d1);
-    t[0] = 4 * d0 - 5 * d2 + d4;
-    t[stride] = even + odd;
-    t[2 * stride] = even - odd;
-    t[3 * stride] = even2 + odd2;
-    t[4 * stride] = even2 - odd2;
-    t[5 * stride] = 4 * d1 - 5 * d3 + d5;
+    const vec even = d[4] - 4 * d[2], odd = d[3] - 4 * d[1], even2 = d[4] - d[2], odd2 = 2 * (d[3] - d[1]);
+    t[0] = 4 * d[0] - 5 * d[2] + d[4];
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = even2 + odd2;
+    t[4] = even2 - odd2;
+    t[5] = 4 * d[1] - 5 * d[3] + d[5];
 }
 
-QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x, ptrdiff_t y_stride, ptrdiff_t stride,
-                                          const int m)
+QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x, const int m)
 {
-    const vec s1 = x[stride] + x[2 * stride], d1 = x[stride] - x[2 * stride];
-    const vec s2 = x[3 * stride] + x[4 * stride], d2 = x[3 * stride] - x[4 * stride];
+    const vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
     y[0] = x[0] + s1 + s2;
     if (m == 2) {
-        y[y_stride] = d1 + 2 * d2 + x[5 * stride];
+        y[1] = d1 + 2 * d2 + x[5];
     } else {
-        y[y_stride] = d1 + 2 * d2;
-        y[2 * y_stride] = s1 + 4 * s2;
-        y[3 * y_stride] = d1 + 8 * d2 + x[5 * stride];
+        y[1] = d1 + 2 * d2;
+        y[2] = s1 + 4 * s2;
+        y[3] = d1 + 8 * d2 + x[5];
     }
 }
 
-QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t z_stride, ptrdiff_t stride,
-                               const int m)
+QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t stride, const int m)
 {
     const vec y0 = y[0], y1 = y[stride], zero = {0};
     const vec y2 = m == 4 ? y[2 * stride] : zero, y3 = m == 4 ? y[3 * stride] : zero;
     const vec even = y0 + y2, odd = y1 + y3, even2 = y0 + 4 * y2, odd2 = 2 * y1 + 8 * y3;
     z[0] = y0;
-    z[z_stride] = even + odd;
-    z[2 * z_stride] = even - odd;
-    z[3 * z_stride] = even2 + odd2;
-    z[4 * z_stride] = even2 - odd2;
-    z[5 * z_stride] = m == 4 ? y3 : y1;
+    z[1] = even + odd;
+    z[2] = even - odd;
+    z[3] = even2 + odd2;
+    z[4] = even2 - odd2;
+    z[5] = m == 4 ? y3 : y1;
 }
 
 QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t u_stride, ptrdiff_t stride,
@@ -121,28 +117,57 @@ static void FN(winograd_filter)(const void *args, ptrdiff_t lo, ptrdiff_t hi, vo
         FN(wino_filter_panels)(a, lo, hi, 5);
 }
 
-/* Where the pieces of size x size of an image begin, one pointer a position; outside the image: zeros. */
+/* Where the elements of a piece of size x size begin, one pointer a pixel; outside the image: zeros. */
 QUERNEL_INLINE void FN(wino_piece)(const REAL **at, const REAL *image, const REAL *zeros, ptrdiff_t h0, ptrdiff_t w0,
                                    ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, const int size)
 {
+    const int inside = h0 >= 0 && h0 + size <= H && w0 >= 0 && w0 + size <= W;
+#pragma GCC unroll 6
     for (int i = 0; i < size; i++)
+#pragma GCC unroll 6
         for (int j = 0; j < size; j++) {
-            const ptrdiff_t h = h0 + i, w = w0 + j;
-            at[i * size + j] = h >= 0 && h < H && w >= 0 && w < W ? image + (h * W + w) * C : zeros;
+            const int outside = !inside && ((size_t)(h0 + i) >= (size_t)H || (size_t)(w0 + j) >= (size_t)W);
+            at[i * size + j] = outside ? zeros : image + ((h0 + i) * W + w0 + j) * C;
         }
 }
 
-/* V of one tile. */
+/* Transforms a row of B'd and stores it as row i of V. */
+QUERNEL_INLINE void FN(wino_input_row)(REAL *v, ptrdiff_t v_e, int i, const vec *d)
+{
+    vec t[6];
+    FN(wino_b)(t, d);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++) FN(store)(v + (6 * i + j) * v_e, t[j]);
+}
+
+/* V of one tile. Rows of B'd are made when they are needed and stay in registers; those that add and subtract the same
+ * come in pairs. */
 static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C)
 {
     for (ptrdiff_t c = 0; c < C; c += VL) {
-        vec d[36], half[36];
-        for (int i = 0; i < 36; i++) d[i] = FN(load_upto)(at[i] + c, C - c, 0);
+        vec r[6], s[6];
+#define D(i) FN(load_upto)(at[6 * (i) + j] + c, C - c, 0)
 #pragma GCC unroll 6
-        for (int i = 0; i < 6; i++) FN(wino_b)(half + i, d + i, 6);
+        for (int j = 0; j < 6; j++) r[j] = 4 * D(0) - 5 * D(2) + D(4);
+        FN(wino_input_row)(v + c, v_e, 0, r);
 #pragma GCC unroll 6
-        for (int i = 0; i < 6; i++) FN(wino_b)(d + 6 * i, half + 6 * i, 1);
-        for (int e = 0; e < 36; e++) FN(store)(v + e * v_e + c, d[e]);
+        for (int j = 0; j < 6; j++) {
+            const vec even = D(4) - 4 * D(2), odd = D(3) - 4 * D(1);
+            r[j] = even + odd, s[j] = even - odd;
+        }
+        FN(wino_input_row)(v + c, v_e, 1, r);
+        FN(wino_input_row)(v + c, v_e, 2, s);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) {
+            const vec even = D(4) - D(2), odd = 2 * (D(3) - D(1));
+            r[j] = even + odd, s[j] = even - odd;
+        }
+        FN(wino_input_row)(v + c, v_e, 3, r);
+        FN(wino_input_row)(v + c, v_e, 4, s);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) r[j] = 4 * D(1) - 5 * D(3) + D(5);
+        FN(wino_input_row)(v + c, v_e, 5, r);
+#undef D
     }
 }
 
@@ -150,33 +175,65 @@ static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *a
 QUERNEL_INLINE void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K,
                                              const int m)
 {
-    for (ptrdiff_t k = 0; k < (K + TILE_COLS - 1) / TILE_COLS * TILE_COLS; k += VL) {
-        vec y[16], half[24], t[36];
-        for (int i = 0; i < m * m; i++) y[i] = k < K ? FN(load_upto)(at[i] + k, K - k, 0) : (vec){0};
-        for (int i = 0; i < m; i++) FN(wino_a)(half + i, y + i, m, m, m);
-        for (int i = 0; i < 6; i++) FN(wino_a)(t + 6 * i, half + m * i, 1, 1, m);
-        for (int e = 0; e < 36; e++) FN(store)(z + e * z_e + k, t[e]);
+    for (ptrdiff_t k = 0; k < K; k += VL) {
+        vec y[16], half[24];
+#pragma GCC unroll 16
+        for (int i = 0; i < m * m; i++) y[i] = FN(load_upto)(at[i] + k, K - k, 0);
+#pragma GCC unroll 4
+        for (int j = 0; j < m; j++) FN(wino_a)(half + 6 * j, y + j, m, m);
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) {
+            vec t[6];
+            FN(wino_a)(t, half + i, 6, m);
+#pragma GCC unroll 6
+            for (int j = 0; j < 6; j++) FN(store)(z + (6 * i + j) * z_e + k, t[j]);
+        }
     }
 }
 
-/* y of one tile, cropped to rows x cols, with bias and activation. */
+/* Transforms a row of A'M and stores it, cropped to cols, as a row of y. */
+QUERNEL_INLINE void FN(wino_output_row)(REAL *y, const struct winograd_args *a, ptrdiff_t k, ptrdiff_t cols,
+                                        const vec *x, const int m)
+{
+    vec out[4];
+    FN(wino_a_transposed)(out, x, m);
+    const vec bias = a->bias ? FN(load_upto)((const REAL *)a->bias + k, a->K - k, 0) : (vec){0};
+#pragma GCC unroll 4
+    for (int j = 0; j < m; j++) {
+        if (j >= cols) break;
+        vec s = out[j] + bias;
+        if (a->activation == ACT_RELU)
+            s = FN(select)(s < 0, (vec){0}, s);
+        else if (a->activation != ACT_LINEAR)
+            s = FN(activate)(s, a->activation, (REAL)a->alpha);
+        FN(store_upto)(y + j * a->K + k, s, a->K - k);
+    }
+}
+
+/* y of one tile, cropped to rows x cols, with bias and activation; rows of A'M as in wino_input. */
 QUERNEL_INLINE void FN(wino_output)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
                                     const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols, const int m)
 {
     for (ptrdiff_t k = 0; k < a->K; k += VL) {
-        vec x[36], half[24], out[16];
-        for (int e = 0; e < 36; e++) x[e] = FN(load)(products + e * p_e + k);
+        const REAL *p = products + k;
+        vec r[6], s[6];
+#define X(i) FN(load)(p + (6 * (i) + j) * p_e)
 #pragma GCC unroll 6
-        for (int i = 0; i < 6; i++) FN(wino_a_transposed)(half + i, x + i, 6, 6, m);
-#pragma GCC unroll 4
-        for (int i = 0; i < m; i++) FN(wino_a_transposed)(out + m * i, half + 6 * i, 1, 1, m);
-        const vec bias = a->bias ? FN(load_upto)((const REAL *)a->bias + k, a->K - k, 0) : (vec){0};
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (ptrdiff_t j = 0; j < cols; j++) {
-                vec s = out[i * m + j] + bias;
-                if (a->activation != ACT_LINEAR) s = FN(activate)(s, a->activation, (REAL)a->alpha);
-                FN(store_upto)(y + (i * a->OW + j) * a->K + k, s, a->K - k);
-            }
+        for (int j = 0; j < 6; j++) {
+            const vec s1 = X(1) + X(2), s2 = X(3) + X(4);
+            r[j] = X(0) + s1 + s2, s[j] = s1 + 4 * s2;
+        }
+        FN(wino_output_row)(y, a, k, cols, r, m);
+        if (m == 4 && rows > 2) FN(wino_output_row)(y + 2 * a->OW * a->K, a, k, cols, s, m);
+        if (rows < 2) continue;
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) {
+            const vec d1 = X(1) - X(2), d2 = X(3) - X(4);
+            r[j] = m == 4 ? d1 + 2 * d2 : d1 + 2 * d2 + X(5), s[j] = d1 + 8 * d2 + X(5);
+        }
+        FN(wino_output_row)(y + a->OW * a->K, a, k, cols, r, m);
+        if (m == 4 && rows > 3) FN(wino_output_row)(y + 3 * a->OW * a->K, a, k, cols, s, m);
+#undef X
     }
 }
 
@@ -194,7 +251,7 @@ QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row) { return 
 QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
                                        const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count, const int m)
 {
-    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + VL - 1) / VL * VL;
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
         const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
@@ -213,7 +270,7 @@ QUERNEL_INLINE void FN(wino_forward_blocks)(const struct winograd_args *a, ptrdi
                                             const int m)
 {
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
-    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, p_row = panels * TILE_COLS;
+    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, p_row = (K + VL - 1) / VL * VL;
     const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
     REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
     FN(zero_run)(zeros, C);
@@ -252,8 +309,8 @@ static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, v
 static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct winograd_args *a = args;
-    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), panels = (K + TILE_COLS - 1) / TILE_COLS;
-    const ptrdiff_t z_row = panels * TILE_COLS, v_e = FN(wino_slab)(a->block, row),
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C);
+    const ptrdiff_t z_row = (K + VL - 1) / VL * VL, v_e = FN(wino_slab)(a->block, row),
                     z_e = FN(wino_slab)(a->block, z_row);
     REAL *v = scratch, *z = v + 36 * v_e, *zeros = z + 36 * z_e;
     FN(zero_run)(zeros, C > K ? C : K);
@@ -284,7 +341,7 @@ static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_
 static void FN(winograd_gradient_transform)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct winograd_args *a = args;
-    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + VL - 1) / VL * VL;
     const ptrdiff_t v_e = FN(wino_slab)(a->chunk, row), z_e = FN(wino_slab)(a->chunk, z_row);
     REAL *zeros = scratch;
     FN(zero_run)(zeros, a->C > a->K ? a->C : a->K);
@@ -306,7 +363,7 @@ static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, 
     (void)scratch;
     const struct winograd_args *a = args;
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), panels = (K + TILE_COLS - 1) / TILE_COLS;
-    const ptrdiff_t z_row = panels * TILE_COLS;
+    const ptrdiff_t z_row = (K + VL - 1) / VL * VL;
     const ptrdiff_t v_e = FN(wino_slab)(a->chunk, row), z_e = FN(wino_slab)(a->chunk, z_row);
     struct tile_args t = {.rows = C, .R = 1, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K, .add = a->first_tile > 0};
     t.K = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;

@@ -17,8 +17,8 @@ from quernel.kernels.memory cimport pool_give, pool_take
 cdef extern from "kernels.h":
     const kernel_table *quernel_table(const char *isa)
     const char *quernel_isa_names(int supported)
-    void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads, void *scratch,
-                     size_t stride) noexcept nogil
+    void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads,
+                     void *scratch, size_t stride) noexcept nogil
     void quernel_set_threads(int n) noexcept nogil
     int quernel_threads() noexcept nogil
     int quernel_watch_fork()

@@ -36,7 +36,7 @@ cdef enum:
     GRAIN_TRANSFORM = 1 << 12
 # Transformed inputs and products of a block share a second-level cache.
 cdef enum:
-    BLOCK_BYTES = 1 << 20
+    BLOCK_BYTES = 1024 << 10
 # Tiles of a block, in heights of the matrix tile: fewer would read the filters too often, more fill the cache.
 cdef enum:
     MIN_HEIGHTS = 2
@@ -44,7 +44,7 @@ cdef enum:
 # Filter gradients up to this size are summed by each thread in its own cache, in so many slices; larger ones together.
 cdef enum:
     SLICE_BYTES = 640 << 10
-    SLICES = 16
+    SLICES = 8
 # Transformed inputs and gradients of a chunk of the filter gradient, within a last-level cache; but at least so many
 # tiles, for each chunk reads and writes the result.
 cdef enum:
@@ -83,7 +83,7 @@ cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t 
     a.tiles_h, a.tiles_w = ceil_div(w.OH, a.m), ceil_div(w.OW, a.m)
     a.tiles = w.N * a.tiles_h * a.tiles_w
     row[0] = ceil_div(w.C, lanes) * lanes + lanes
-    p_row[0] = ceil_div(w.K, table.tile_cols[w.real]) * table.tile_cols[w.real]
+    p_row[0] = ceil_div(w.K, lanes) * lanes
     heights = BLOCK_BYTES // (36 * size * rows * (row[0] + p_row[0]))
     a.block = rows * max(<Py_ssize_t> MIN_HEIGHTS, min(<Py_ssize_t> MAX_HEIGHTS, heights))
 
@@ -98,16 +98,17 @@ cdef void run_winograd(const void *args) noexcept nogil:
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
     cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, lanes = table.lanes[w.real]
+    cdef Py_ssize_t tile_cols = table.tile_cols[w.real], panels = ceil_div(w.K, tile_cols)
     fill(&a, w, &row, &p_row)
     if a.tiles == 0:
         return
     a.block = min(a.block, max(<Py_ssize_t> table.tile_rows[w.real], ceil_div(a.tiles, 8)))
     a.out = w.out
-    a.u = pool_take(<size_t> (36 * p_row * max(<Py_ssize_t> 1, w.C) * size))
+    a.u = pool_take(<size_t> (36 * panels * tile_cols * max(<Py_ssize_t> 1, w.C) * size))
     if a.u == NULL:
         out_of_memory()
         return
-    for_range(kernel_of(K_winograd_filter, w.real), &a, p_row // table.tile_cols[w.real], 1 + 512 // (1 + w.C), 0)
+    for_range(kernel_of(K_winograd_filter, w.real), &a, panels, 1 + 512 // (1 + w.C), 0)
     for_range(kernel_of(K_winograd_forward, w.real), &a, ceil_div(a.tiles, a.block),
               1 + GRAIN_WORK // (1 + a.block * 36 * w.C * w.K),
               <size_t> (slabs(a.block, row, p_row, lanes) + w.C + lanes) * size)
@@ -155,7 +156,7 @@ cdef void sum_together(winograd_args *a, const winograd *w, Py_ssize_t row, Py_s
         chunk = min(a.chunk, a.tiles - a.first_tile)
         for_range(kernel_of(K_winograd_gradient_transform, w.real), a, ceil_div(chunk, a.block),
                   1 + GRAIN_TRANSFORM // (a.block * (row + p_row)), <size_t> (max(w.C, w.K) * size))
-        for_range(kernel_of(K_winograd_gradient, w.real), a, 36 * (p_row // tile_cols),
+        for_range(kernel_of(K_winograd_gradient, w.real), a, 36 * ceil_div(w.K, tile_cols),
                   1 + GRAIN_WORK // (1 + chunk * w.C * tile_cols), 0)
         a.first_tile += a.chunk
     pool_give(a.v)
