@@ -15,6 +15,7 @@ struct activation_args {
     const void *dy;
     const void *saved;
     double alpha;
+    int stream; /* out is written past the caches (simd.h) */
 };
 
 struct bias_activation_args {
@@ -27,6 +28,7 @@ struct bias_activation_args {
     ptrdiff_t M;
     ptrdiff_t C;
     ptrdiff_t rows;
+    int stream; /* dz, as above */
 };
 
 #define ACTIVATION_KERNELS(K)                                                                                          \

@@ -17,7 +17,8 @@ struct map_args {
     void *y;
     const void *x[MAP_OPERANDS];
     double p, q;
-    ptrdiff_t dims; /* at least 1 */
+    ptrdiff_t stream; /* arithmetic on one or two operands, and moves: y is written past the caches (simd.h) */
+    ptrdiff_t dims;   /* at least 1 */
     ptrdiff_t shape[MAP_DIMS];
     ptrdiff_t y_stride_bytes[MAP_DIMS];
     ptrdiff_t stride_bytes[MAP_OPERANDS][MAP_DIMS];

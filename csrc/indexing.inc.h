@@ -6,11 +6,31 @@ QUERNEL_INLINE void FN(move_elements)(char *y, ptrdiff_t y_step, const char *x, 
     for (ptrdiff_t i = 0; i < n; i++) memcpy(y + i * y_step, x + i * x_step, bytes);
 }
 
+/* Copies that are to be streamed, and short ones, for which the call of memcpy is most of the time, vector by vector.
+ */
+QUERNEL_INLINE void FN(move_run)(char *restrict y, const char *restrict x, ptrdiff_t size, int stream)
+{
+    ptrdiff_t i = 0;
+    vec v;
+    if (stream && FN(can_stream)((const REAL *)y)) {
+        for (; i + VECTOR_BYTES <= size; i += VECTOR_BYTES) {
+            memcpy(&v, x + i, sizeof v);
+            FN(stream)((REAL *)(y + i), v);
+        }
+    } else if (size <= MOVE_SHORT) {
+        for (; i + VECTOR_BYTES <= size; i += VECTOR_BYTES) {
+            memcpy(&v, x + i, sizeof v);
+            memcpy(y + i, &v, sizeof v);
+        }
+    }
+    if (i < size) memcpy(y + i, x + i, (size_t)(size - i));
+}
+
 QUERNEL_INLINE void FN(move_row)(const struct map_args *m, char *y, const char *x, ptrdiff_t n, ptrdiff_t bytes)
 {
     const ptrdiff_t y_step = m->y_stride_bytes[m->dims - 1], x_step = m->stride_bytes[0][m->dims - 1];
     if (y_step == bytes && x_step == bytes)
-        memcpy(y, x, (size_t)(n * bytes));
+        FN(move_run)(y, x, n * bytes, m->stream != 0);
     else if (y_step == bytes && x_step == 0)
         FN(move_elements)(y, bytes, x, 0, n, (size_t)bytes);
     else

@@ -25,6 +25,10 @@ typedef void kernel_fn(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scrat
 
 enum { F32, F64, REAL_COUNT };
 
+/* Outputs from this size on are written past the caches (simd.h, `stream`). Batch normalisation forward and backward on
+ * a Zen 4 server with 32 MiB of L3: 12 MiB 2.0 ms against 2.7, 24 MiB 5.1 against 7.1; 6 MiB even; 3 MiB 5 % slower. */
+enum { STREAM_BYTES = 8 << 20 };
+
 /* Activations by the numbers every stem uses (kernels/kinds.pyx has their names). */
 enum activation_kind {
     ACT_LINEAR,

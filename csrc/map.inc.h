@@ -39,6 +39,7 @@ QUERNEL_INLINE void FN(map_walk)(const struct map_args *m, ptrdiff_t lo, ptrdiff
                 x[o] += m->stride_bytes[o][d - 1] - m->shape[d] * m->stride_bytes[o][d];
         }
     }
+    if (m->stream) FN(stream_end)();
 }
 
 /* `n` lanes of an operand with any stride, or a whole vector; the lanes beyond are filled with what every f is defined
@@ -58,8 +59,9 @@ QUERNEL_INLINE void FN(map_row_unary)(const struct map_args *m, void *y_n, const
     REAL *y = y_n;
     const REAL p = (REAL)m->p, q = (REAL)m->q;
     const ptrdiff_t step = m->stride_bytes[0][m->dims - 1];
+    const int stream = m->stream && FN(can_stream)(y);
     for (ptrdiff_t i = 0; i < n; i += VL)
-        FN(store_upto)(y + i, f(FN(map_lanes)(x[0] + i * step, step, n - i), p, q), n - i);
+        FN(stream_upto)(y + i, f(FN(map_lanes)(x[0] + i * step, step, n - i), p, q), n - i, stream);
 }
 
 QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n,
@@ -70,6 +72,8 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
     ptrdiff_t i = 0;
     if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
         const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
+        if (m->stream && FN(can_stream)(y))
+            for (; i + VL <= n; i += VL) FN(stream)(y + i, f(FN(load)(a + i), FN(load)(b + i)));
         for (; i + VL <= n; i += VL) FN(store)(y + i, f(FN(load)(a + i), FN(load)(b + i)));
     }
     for (; i < n; i += VL) {

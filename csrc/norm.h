@@ -49,6 +49,7 @@ struct norm_forward_args {
     struct norm_shape shape;
     double epsilon;
     int relu;
+    int stream;  /* y is written past the caches (simd.h) */
     int reverse; /* _normalise takes the last chunks first: what the statistics read last may still be in cache */
 };
 
@@ -60,6 +61,7 @@ struct norm_backward_args {
     const void *dy, *x, *y, *gamma, *mean, *inv_std;
     struct norm_shape shape;
     int relu;
+    int stream; /* dx is written past the caches (simd.h) */
 };
 
 /* Unit: a channel. */

@@ -220,16 +220,34 @@ QUERNEL_INLINE int FN(norm_any)(const REAL *centre, ptrdiff_t channels)
     return any;
 }
 
-/* Without `centred` all of centre is 0; leaving it out then changes no bit, and saves a load in a loop of few. */
+/* Where a line's last vector begins: moved back over elements already done where it would stick out. */
+QUERNEL_INLINE ptrdiff_t FN(norm_last)(ptrdiff_t width) { return width < VL ? 0 : width - VL; }
+
+/* What becomes of a line's elements from e on; n < VL if they are fewer. Without `centred` all of centre is 0; leaving
+ * it out then changes no bit, and saves a load in a loop of few. */
+QUERNEL_INLINE vec FN(norm_normalised)(const REAL *restrict x, const REAL *restrict centre, const REAL *restrict scale,
+                                       const REAL *restrict offset, ptrdiff_t e, ptrdiff_t n, const int relu,
+                                       const int centred)
+{
+    vec z = FN(load_upto)(x + e, n, 0);
+    if (centred) z -= FN(load_upto)(centre + e, n, 0);
+    z = z * FN(load_upto)(scale + e, n, 0) + FN(load_upto)(offset + e, n, 0);
+    return relu ? FN(select)(z < 0, (vec){0}, z) : z;
+}
+
 QUERNEL_INLINE void FN(norm_normalise_line)(REAL *restrict y, const REAL *restrict x, const REAL *restrict centre,
                                             const REAL *restrict scale, const REAL *restrict offset, ptrdiff_t width,
-                                            const int relu, const int centred)
+                                            const int relu, const int centred, int stream)
 {
-#pragma omp simd
-    for (ptrdiff_t e = 0; e < width; e++) {
-        const REAL z = (centred ? x[e] - centre[e] : x[e]) * scale[e] + offset[e];
-        y[e] = relu && z < 0 ? 0 : z;
-    }
+    const ptrdiff_t last = FN(norm_last)(width);
+    ptrdiff_t e = 0;
+    if (stream && FN(can_stream)(y))
+        for (; e <= width - VL; e += VL)
+            FN(stream)(y + e, FN(norm_normalised)(x, centre, scale, offset, e, VL, relu, centred));
+    for (; e <= width - VL; e += VL)
+        FN(store)(y + e, FN(norm_normalised)(x, centre, scale, offset, e, VL, relu, centred));
+    if (e < width)
+        FN(store_upto)(y + last, FN(norm_normalised)(x, centre, scale, offset, last, width, relu, centred), width);
 }
 
 static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -250,15 +268,16 @@ static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t h
             const REAL *x = (const REAL *)a->x + at;
             REAL *y = (REAL *)a->y + at;
             if (a->relu && centred)
-                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 1);
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 1, a->stream);
             else if (a->relu)
-                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 0);
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 1, 0, a->stream);
             else if (centred)
-                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 1);
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 1, a->stream);
             else
-                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 0);
+                FN(norm_normalise_line)(y, x, centre, scale, offset, width, 0, 0, a->stream);
         }
     }
+    FN(stream_end)();
 }
 
 static void FN(batch_norm_backward_sums)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -317,16 +336,32 @@ static void FN(batch_norm_backward_finish)(const void *args, ptrdiff_t lo, ptrdi
     }
 }
 
+QUERNEL_INLINE vec FN(norm_applied)(const REAL *restrict dy, const REAL *restrict x, const REAL *restrict y,
+                                    const REAL *restrict centre, const REAL *restrict scale,
+                                    const REAL *restrict offset, const REAL *restrict slope, ptrdiff_t e, ptrdiff_t n,
+                                    const int relu, const int centred)
+{
+    vec dz = FN(load_upto)(dy + e, n, 0), d = FN(load_upto)(x + e, n, 0);
+    if (relu) dz = FN(select)(FN(load_upto)(y + e, n, 0) > 0, dz, (vec){0});
+    if (centred) d -= FN(load_upto)(centre + e, n, 0);
+    return FN(load_upto)(scale + e, n, 0) * (dz - FN(load_upto)(offset + e, n, 0) - d * FN(load_upto)(slope + e, n, 0));
+}
+
 QUERNEL_INLINE void FN(norm_apply_line)(REAL *restrict dx, const REAL *restrict dy, const REAL *restrict x,
                                         const REAL *restrict y, const REAL *restrict centre, const REAL *restrict scale,
                                         const REAL *restrict offset, const REAL *restrict slope, ptrdiff_t width,
-                                        const int relu, const int centred)
+                                        const int relu, const int centred, int stream)
 {
-#pragma omp simd
-    for (ptrdiff_t e = 0; e < width; e++) {
-        const REAL dz = relu ? (y[e] > 0 ? dy[e] : 0) : dy[e];
-        dx[e] = scale[e] * (dz - offset[e] - (centred ? x[e] - centre[e] : x[e]) * slope[e]);
-    }
+    const ptrdiff_t last = FN(norm_last)(width);
+    ptrdiff_t e = 0;
+    if (stream && FN(can_stream)(dx))
+        for (; e <= width - VL; e += VL)
+            FN(stream)(dx + e, FN(norm_applied)(dy, x, y, centre, scale, offset, slope, e, VL, relu, centred));
+    for (; e <= width - VL; e += VL)
+        FN(store)(dx + e, FN(norm_applied)(dy, x, y, centre, scale, offset, slope, e, VL, relu, centred));
+    if (e < width)
+        FN(store_upto)(dx + last, FN(norm_applied)(dy, x, y, centre, scale, offset, slope, last, width, relu, centred),
+                       width);
 }
 
 static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -349,15 +384,16 @@ static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdif
             const REAL *y = a->relu ? (const REAL *)a->y + at : x;
             REAL *dx = (REAL *)a->dx + at;
             if (a->relu && centred)
-                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 1);
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 1, a->stream);
             else if (a->relu)
-                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 0);
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 1, 0, a->stream);
             else if (centred)
-                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 1);
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 1, a->stream);
             else
-                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 0);
+                FN(norm_apply_line)(dx, dy, x, y, centre, scale, offset, slope, width, 0, 0, a->stream);
         }
     }
+    FN(stream_end)();
 }
 
 static void FN(batch_norm_running)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)

@@ -53,6 +53,8 @@ QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return A
 QUERNEL_INLINE vec FN(vsqrt)(vec a) { return AVX512(sqrt)(a); }
 
 QUERNEL_INLINE int FN(any)(ivec mask) { return MASK_OF(mask) != 0; }
+
+QUERNEL_INLINE void FN(stream)(REAL *p, vec v) { AVX512(stream)(p, v); }
 #undef AVX512
 #undef LANE_MASK
 #undef MASK_OF
@@ -99,6 +101,8 @@ QUERNEL_INLINE vec FN(vmin)(vec a, vec b) /* b where either is NaN */ { return N
 QUERNEL_INLINE vec FN(vsqrt)(vec a) { return NATIVE(sqrt)(a); }
 
 QUERNEL_INLINE int FN(any)(ivec mask) { return NATIVE(movemask)((vec)mask) != 0; }
+
+QUERNEL_INLINE void FN(stream)(REAL *p, vec v) { NATIVE(stream)(p, v); }
 #undef NATIVE
 #else
 QUERNEL_INLINE vec FN(vmax)(vec a, vec b) /* b where either is NaN */ { return FN(select)(a > b, a, b); }
@@ -117,8 +121,23 @@ QUERNEL_INLINE int FN(any)(ivec mask)
     for (ptrdiff_t i = 0; i < VL; i++) any |= mask[i];
     return any != 0;
 }
+
+QUERNEL_INLINE void FN(stream)(REAL *p, vec v) { FN(store)(p, v); }
 #endif
 #endif
+
+/* `stream` writes past the caches: an ordinary store first reads the line that it will overwrite, a third of all
+ * traffic of y = f(x). Only for more than STREAM_BYTES, which a reader would not find in a cache either; p is a
+ * multiple of the vector (`can_stream`); `stream_end` before the kernel returns puts what was written in order with
+ * later stores. */
+QUERNEL_INLINE int FN(can_stream)(const REAL *p) { return (uintptr_t)p % VECTOR_BYTES == 0; }
+
+QUERNEL_INLINE void FN(stream_end)(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
 
 /* A tail of n < VL elements, or a whole vector. */
 QUERNEL_INLINE vec FN(load_upto)(const REAL *p, ptrdiff_t n, REAL fill)
@@ -132,6 +151,14 @@ QUERNEL_INLINE void FN(store_upto)(REAL *p, vec v, ptrdiff_t n)
         FN(store)(p, v);
     else
         FN(store_part)(p, v, n);
+}
+
+QUERNEL_INLINE void FN(stream_upto)(REAL *p, vec v, ptrdiff_t n, int stream)
+{
+    if (stream && n >= VL)
+        FN(stream)(p, v);
+    else
+        FN(store_upto)(p, v, n);
 }
 
 QUERNEL_INLINE vec FN(vabs)(vec a) { return (vec)((ivec)a & ~(ivec)FN(splat)((REAL)-0.0)); }

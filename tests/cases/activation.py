@@ -103,7 +103,12 @@ def _name(shape: tuple[int, ...], kind: str, data: str) -> str:
 SHAPES = (*((w,) for w in WIDTHS), (3, 5, 7), (67, 301), (4, 0, 3), (1, 1, 1, 1))
 BIAS_SHAPES = (*((6, w) for w in WIDTHS), *((w, 3) for w in WIDTHS), (2, 3, 5, 19), (700, 33), (0, 4), (3, 0))
 
+# Past the size from which outputs are written past the caches: rows of whole cache lines, and others.
+LARGE = ((3, 720, 1024), (3, 720, 1027))
+
 CASES = [
+    *(make(s, kind) for make in (forward, backward) for kind in ("relu", "gelu") for s in LARGE),
+    *(bias_backward(s, "relu") for s in LARGE),
     *(make(s, kind) for make in (forward, backward) for kind in KINDS for s in SHAPES),
     *(make((9, 401), kind, "wide") for make in (forward, backward) for kind in KINDS),
     *(forward((7, 93), kind, "special") for kind in KINDS),

@@ -124,7 +124,13 @@ PAIRS: tuple[tuple[Shape, Shape], ...] = (
     ((8, 8), (9, 8, 8)),
 )  # fmt: skip
 
+# Past the size from which outputs are written past the caches: rows of whole cache lines, and others.
+LARGE = ((3, 720, 1024), (3, 720, 1027))
+
 CASES = [
+    *(unary("square", s) for s in LARGE),
+    *(binary("add", s, b) for s in LARGE for b in (s, s[-1:], (1,))),
+    accumulate(LARGE[1]),
     *(unary(op, s) for op in UNARY for s in SHAPES),
     *(unary(op, (11, 61), "special") for op in UNARY),
     *(binary(op, a, b) for op in ("add", "divide") for a, b in PAIRS),

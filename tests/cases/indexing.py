@@ -75,7 +75,12 @@ def _name(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
+# Past the size from which copies are written past the caches: rows of whole cache lines, and others.
+LARGE = (((3, 700, 512), (3, 700, 513)), ((3, 700, 512), (3, 700, 528)))
+
 CASES = [
+    *(concatenate(shapes, 2) for shapes in LARGE), copy((3, 800, 1800), (0, 1, 2), (1, 1, 2)),
+    copy((2, 1200007), (0, 1), (-1, 1)),
     *(copy((5, w), (1, 0), (1, 1)) for w in WIDTHS),
     copy((), (), ()), copy((7,), (0,), (-1,)), copy((9,), (0,), (3,)), copy((3, 5, 7), (2, 0, 1), (1, 2, 1)),
     copy((2, 3, 4, 5), (0, 3, 1, 2), (1, 1, 1, 1)), copy((2, 3, 4, 5), (3, 2, 1, 0), (-1, 1, -2, 1)),

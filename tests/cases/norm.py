@@ -136,7 +136,11 @@ SHAPES = (
 )  # fmt: skip
 VARIANTS = (((5, 6, 7, 19), affine) for affine in ("gamma", "beta", "none"))
 
+# Past the size from which outputs are written past the caches: lines of whole cache lines, and others.
+LARGE = ((3, 70, 170, 64), (3, 70, 150, 70), (3, 70, 35, 301))
+
 CASES = [
+    *(make(s, "relu") for make in (train, inference, backward) for s in LARGE),
     *(make(s, activation) for make in (train, inference, backward) for s in SHAPES
       for activation in ("linear", "relu")),
     *(make(s, "relu", affine) for s, affine in VARIANTS for make in (train, inference, backward)),

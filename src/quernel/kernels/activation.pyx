@@ -17,6 +17,7 @@ cdef extern from "kernels.h":
         const void *dy
         const void *saved
         double alpha
+        int stream
     ctypedef struct bias_activation_args "struct bias_activation_args":
         void *dz
         double *partial
@@ -27,6 +28,7 @@ cdef extern from "kernels.h":
         Py_ssize_t M
         Py_ssize_t C
         Py_ssize_t rows
+        int stream
     ctypedef struct reduce_args "struct reduce_args":
         void *y
         double *partial
@@ -40,6 +42,7 @@ cdef extern from "kernels.h":
         ACT_GELU
         ACT_GELU_TANH
         REDUCE_SUM
+        STREAM_BYTES
         K_activation_forward_linear
         K_activation_backward_linear
         K_bias_activation_backward
@@ -68,6 +71,7 @@ def activation_forward(x, activation, alpha=0.0):
     a.dy = NULL
     a.saved = cnp.PyArray_DATA(x_)
     a.alpha = alpha
+    a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
     parallel(K_activation_forward_linear + kind, real, &a, sizeof(a), cnp.PyArray_SIZE(x_), grain_of(kind), 0)
     return y
 
@@ -81,6 +85,7 @@ def activation_backward(dy, saved, activation, alpha=0.0):
     a.dy = cnp.PyArray_DATA(dy_)
     a.saved = cnp.PyArray_DATA(saved_)
     a.alpha = alpha
+    a.stream = cnp.PyArray_NBYTES(dy_) >= STREAM_BYTES
     parallel(K_activation_backward_linear + kind, real, &a, sizeof(a), cnp.PyArray_SIZE(dy_), grain_of(kind), 0)
     return dx
 
@@ -131,6 +136,7 @@ def bias_activation_backward(dy, y, activation, alpha=0.0):
     r.a.dy = cnp.PyArray_DATA(dy_)
     r.a.y = cnp.PyArray_DATA(y_)
     r.a.alpha = alpha
+    r.a.stream = cnp.PyArray_NBYTES(dy_) >= STREAM_BYTES
     r.dbias = cnp.PyArray_DATA(dbias)
     launch(run_bias_activation, &r, sizeof(r))
     return dz, dbias

@@ -163,4 +163,5 @@ def accumulate(target, x):
     real = real_of_both(target_, x_)
     operands = [target_, x_]
     map_onto(&m, target_, operands)
+    m.stream = False  # the line is in the cache already
     parallel(K_binary_add, real, &m, sizeof(m), cnp.PyArray_SIZE(target_), GRAIN_ARITHMETIC, 0)

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from quernel.kernels.launch cimport ceil_div, F32, for_range, kernel_of, launch, parallel
-from quernel.kernels.maps cimport behaved, layout, map_args, merge
+from quernel.kernels.maps cimport behaved, layout, map_args, merge, streams
 from quernel.kernels.memory cimport new_array, new_typed, ready, real_of
 
 cnp.import_array()
@@ -111,6 +111,7 @@ cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
         work = min(T, <Py_ssize_t> TRANSPOSE_BLOCK) * min(L, <Py_ssize_t> TRANSPOSE_BLOCK)
         parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), units, ceil_div(GRAIN_TRANSPOSE, work), 0)
     else:
+        m.stream = streams(&m, item)
         parallel(K_move_1 + log2_item, F32, &m, sizeof(m), total, GRAIN_MOVE, 0)
     return True
 
@@ -126,6 +127,7 @@ cdef bint fill(layout *l, void *y, const void *value, int log2_item) except -1:
         return False
     m.y = y
     memcpy(&m.p, value, <size_t> 1 << log2_item)
+    m.stream = False
     return parallel(K_fill_1 + log2_item, F32, &m, sizeof(m), total, GRAIN_MOVE, 0) == 0
 
 

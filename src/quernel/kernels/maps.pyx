@@ -12,6 +12,8 @@ cnp.import_array()
 # copy reads whole cache lines, which the row-wise walk would fetch once per element.
 cdef enum:
     TRANSPOSED_MIN = 4096
+cdef enum:
+    CACHE_LINE = 64
 
 
 cdef cnp.ndarray behaved(object x):
@@ -91,6 +93,16 @@ cdef bint flat(map_args *m, cnp.ndarray y, list operands, Py_ssize_t size, Py_ss
     return True
 
 
+cdef bint streams(const map_args *m, Py_ssize_t y_item) noexcept:
+    """Whether y is large, contiguous along its last dimension, and its rows are whole cache lines."""
+    cdef Py_ssize_t bytes = y_item
+    cdef int d
+    for d in range(m.dims):
+        bytes *= m.shape[d]
+    return bytes >= STREAM_BYTES and m.y_stride_bytes[m.dims - 1] == y_item and (
+        m.dims == 1 or m.shape[m.dims - 1] * y_item % CACHE_LINE == 0)
+
+
 cdef int map_onto(map_args *m, cnp.ndarray y, list operands) except -1:
     """Fill m (but p and q) for y[i] = f(operands); operands broadcast to the shape of y and may be replaced by copies,
     which live as long as the list."""
@@ -100,6 +112,7 @@ cdef int map_onto(map_args *m, cnp.ndarray y, list operands) except -1:
     cdef cnp.ndarray x
     m.y = cnp.PyArray_DATA(y)
     if cnp.PyArray_IS_C_CONTIGUOUS(y) and flat(m, y, operands, cnp.PyArray_SIZE(y), cnp.PyArray_ITEMSIZE(y)):
+        m.stream = streams(m, cnp.PyArray_ITEMSIZE(y))
         return 0
     l.ndim = cnp.PyArray_NDIM(y)
     for d in range(l.ndim):
@@ -127,6 +140,7 @@ cdef int map_onto(map_args *m, cnp.ndarray y, list operands) except -1:
                 n *= l.shape[d]
         if not merge(m, &l, count):
             raise ValueError(f"more than {MAP_DIMS} dimensions that cannot be merged: shape {np.shape(y)}")
+    m.stream = streams(m, cnp.PyArray_ITEMSIZE(y))
     return 0
 
 

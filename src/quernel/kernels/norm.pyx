@@ -31,7 +31,7 @@ cdef extern from "kernels.h":
         const void *beta
         norm_shape shape
         double epsilon
-        int relu, reverse
+        int relu, stream, reverse
     ctypedef struct norm_backward_args "struct norm_backward_args":
         void *dx
         void *dgamma
@@ -45,7 +45,7 @@ cdef extern from "kernels.h":
         const void *mean
         const void *inv_std
         norm_shape shape
-        int relu
+        int relu, stream
     ctypedef struct norm_running_args "struct norm_running_args":
         void *running_mean
         void *running_var
@@ -68,6 +68,7 @@ cdef extern from "kernels.h":
         NORM_CHUNKS_USUAL
         NORM_CHUNKS_MAX
         NORM_SCRATCH_BYTES
+        STREAM_BYTES
         ACT_LINEAR
         ACT_RELU
 
@@ -152,6 +153,7 @@ def batch_norm_forward_train(x, gamma, beta, epsilon, activation="linear"):
     run.a.reverse = 1
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
+    run.a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
     run.a.epsilon = epsilon
     y = new_array(x.shape, run.real)
     mean = new_array((run.a.shape.C,), run.real)
@@ -181,6 +183,7 @@ def batch_norm_forward_inference(x, gamma, beta, mean, var, epsilon, activation=
     run.a.reverse = 0
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
+    run.a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
     run.a.epsilon = epsilon
     y = new_array(x.shape, run.real)
     run.a.y = cnp.PyArray_DATA(y)
@@ -225,6 +228,7 @@ def batch_norm_backward(dy, x, y, gamma, mean, inv_std, activation="linear"):
     run.real = real_of(x_)
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
+    run.a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
     dx = new_array(x.shape, run.real)
     dgamma = new_array((run.a.shape.C,), run.real)
     dbeta = new_array((run.a.shape.C,), run.real)
