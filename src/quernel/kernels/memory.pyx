@@ -2,7 +2,11 @@
 
 Fresh pages cost more than most kernels do: the system zeroes them one fault at a time. Blocks therefore return to a
 free list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
-so that at most a quarter of a block is unused. Large blocks ask for huge pages: where an array is larger than the
+so that at most a quarter of a block is unused; but before the system is asked, a free block of up to twice the size is
+taken. Together with what is in use, free blocks take no more than the most that ever was in use: the rest goes back to
+the system when it is asked for more. Work that repeats itself would pay for that in every step, so that the limit is
+raised while the system is asked for the same sizes again; after a few steps nothing goes back any more. Work whose
+shapes do not repeat keeps to the limit. Large blocks ask for huge pages: where an array is larger than the
 caches, half of the time of a pass over it is spent on looking up 4 KiB pages (measured: 27 and 42 GB/s).
 
 ``QUERNEL_MEMORY_GUARD=1`` is for tests: blocks are framed by a pattern that is checked when they come back, and
@@ -46,11 +50,21 @@ cdef extern from *:
     };
 
     enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, HUGE_PAGE = 1 << 21 };
+    enum {
+        POOL_REACH = 4,         /* classes above its own that a request may be served from: twice the size */
+        POOL_MAPPED = 1 << 17,  /* blocks from this size on have pages of their own, so that these can go back */
+        POOL_REMEMBERED = 1024, /* sizes that the system was asked for */
+        POOL_STEP = 4096,       /* requests in which a step of a large network is over and the next has begun */
+        POOL_PATTERN = 8        /* sizes in a row that were asked for a step before: no chance */
+    };
     enum { GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF };
 
     static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
     static struct pool_block *pool_free_list[POOL_CLASSES];
     static size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations;
+    static struct { size_t bytes, when; } pool_asked[POOL_REMEMBERED]; /* of the system; when: the number of the request */
+    static size_t pool_slack;
+    static int pool_repeats;
     static int pool_guard;
 
     /* Sizes 64, 80, 96, 112, 128, 160 ...: four to a power of two, multiples of 16. */
@@ -64,30 +78,115 @@ cdef extern from *:
         return (log2 - 6) * 4 + (int)steps;
     }
 
+    /* Bytes to ask of the system for a block, and how they are aligned. */
+    static size_t pool_span_(size_t size, size_t *align)
+    {
+        *align = size >= 2 * HUGE_PAGE ? HUGE_PAGE : POOL_ALIGN;
+        return (sizeof(struct pool_block) + size + *align - 1) / *align * *align;
+    }
+
+    #ifdef __linux__
+    static struct pool_block *pool_map_(size_t bytes, size_t align)
+    {
+        const size_t spare = align == HUGE_PAGE ? HUGE_PAGE : 0;
+        char *memory = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return NULL;
+        if (spare) { /* cut off what lies before and behind the aligned part */
+            const size_t before = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
+            if (before) munmap(memory, before);
+            if (spare - before) munmap(memory + before + bytes, spare - before);
+            memory += before;
+            madvise(memory, bytes, MADV_HUGEPAGE); /* advice: failure changes nothing */
+        }
+        return (struct pool_block *)memory;
+    }
+    #endif
+
+    static struct pool_block *pool_ask_(size_t size, int class_)
+    {
+        size_t align, bytes = pool_span_(size, &align);
+        struct pool_block *block;
+        pool_system_calls++;
+    #ifdef __linux__
+        block = size >= POOL_MAPPED ? pool_map_(bytes, align) : aligned_alloc(align, bytes);
+    #else
+        block = aligned_alloc(align, bytes);
+    #endif
+        if (block) {
+            block->size = size;
+            block->class_ = class_;
+        }
+        return block;
+    }
+
+    static void pool_release_(struct pool_block *block)
+    {
+        ASAN_UNPOISON_MEMORY_REGION(block + 1, block->size);
+    #ifdef __linux__
+        size_t align, bytes = pool_span_(block->size, &align);
+        if (block->size >= POOL_MAPPED) {
+            munmap(block, bytes);
+            return;
+        }
+    #endif
+        free(block);
+    }
+
+    static struct pool_block *pool_pop_(int class_)
+    {
+        struct pool_block *block = pool_free_list[class_];
+        if (block) {
+            pool_free_list[class_] = block->next;
+            pool_cached -= block->size;
+        }
+        return block;
+    }
+
+    /* Gives free blocks back to the system, the largest first, until at most `keep` bytes of them are left. */
+    static void pool_trim_(size_t keep)
+    {
+        for (int c = POOL_CLASSES - 1; c >= 0; c--)
+            while (pool_cached > keep && pool_free_list[c]) pool_release_(pool_pop_(c));
+    }
+
+    /* Makes room for a block that is about to be asked of the system. Work that repeats itself would ask for the same
+     * sizes in every step: then more is kept. */
+    static void pool_make_room_(size_t asked, size_t size)
+    {
+        int i = 0;
+        while (i < POOL_REMEMBERED && pool_asked[i].bytes != asked) i++;
+        const int again = i < POOL_REMEMBERED && pool_requests - pool_asked[i].when < POOL_STEP;
+        if (i == POOL_REMEMBERED) i = (int)(pool_system_calls % POOL_REMEMBERED);
+        pool_asked[i].bytes = asked;
+        pool_asked[i].when = pool_requests;
+        pool_repeats = again ? pool_repeats + 1 : 0;
+        if (pool_repeats >= POOL_PATTERN)
+            pool_slack += size;
+        else if (!again)
+            pool_slack /= 2;
+        const size_t most = pool_peak + pool_slack, needed = pool_in_use + size;
+        pool_trim_(most > needed ? most - needed : 0);
+    }
+
     static void *pool_take_(size_t asked)
     {
         size_t size, want = asked + (pool_guard ? POOL_GUARD : 0);
         if (want < asked || want > PTRDIFF_MAX / 2) return NULL;
         int class_ = pool_class(want, &size);
         pthread_mutex_lock(&pool_lock);
-        struct pool_block *block = pool_free_list[class_];
-        if (block) {
-            pool_free_list[class_] = block->next;
-            pool_cached -= block->size;
-        } else {
-            size_t align = size >= 2 * HUGE_PAGE ? HUGE_PAGE : POOL_ALIGN;
-            size_t bytes = (sizeof *block + size + align - 1) / align * align;
-            pool_system_calls++;
-            block = aligned_alloc(align, bytes);
-    #ifdef MADV_HUGEPAGE
-            if (block && align == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE); /* advice: failure changes nothing */
-    #endif
-            if (!block) {
-                pthread_mutex_unlock(&pool_lock);
-                return NULL;
-            }
-            block->size = size;
-            block->class_ = class_;
+        struct pool_block *block = NULL;
+        for (int c = class_; c <= class_ + POOL_REACH && c < POOL_CLASSES && !block; c++) block = pool_pop_(c);
+        if (!block) {
+            pool_make_room_(asked, size);
+            block = pool_ask_(size, class_);
+        }
+        if (!block) { /* without what is kept for later it may fit */
+            pool_trim_(0);
+            block = pool_ask_(size, class_);
+        }
+        if (!block) {
+            pthread_mutex_unlock(&pool_lock);
+            return NULL;
         }
         block->asked = asked;
         pool_requests++;
@@ -133,14 +232,9 @@ cdef extern from *:
     static void pool_empty_(void)
     {
         pthread_mutex_lock(&pool_lock);
-        for (int i = 0; i < POOL_CLASSES; i++)
-            while (pool_free_list[i]) {
-                struct pool_block *block = pool_free_list[i];
-                pool_free_list[i] = block->next;
-                pool_cached -= block->size;
-                ASAN_UNPOISON_MEMORY_REGION(block + 1, block->size);
-                free(block);
-            }
+        pool_trim_(0);
+        memset(pool_asked, 0, sizeof pool_asked);
+        pool_slack = 0;
         pthread_mutex_unlock(&pool_lock);
     }
 
