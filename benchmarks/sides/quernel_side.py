@@ -71,6 +71,7 @@ class Side:
 
     def _operation(self, work: Work, inputs: dict[str, Array]) -> Run:
         function = OPERATIONS[work.kind]
+        inputs = {name: B.copy(x) for name, x in inputs.items()}  # its own memory, as on the peer's side
         tensors = {
             name: qn.Tensor(x, requires_grad="dy" in inputs) if x.dtype.kind == "f" else x
             for name, x in inputs.items()
