@@ -60,15 +60,22 @@ struct conv_filter_args {
     int gather;
 };
 
-/* One filter a channel. Forward unit: an output row; input gradient: an input row; filter gradient: a chunk of
- * images, with a partial result each. */
-struct conv_depthwise_args {
-    void *out; /* y; dx; partial [chunk][KH * KW][C] */
-    const void *x, *dy, *w, *bias;
-    ptrdiff_t w_tap; /* distance between taps: C, or -C for the filter turned by 180 degrees */
-    ptrdiff_t N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk;
+/* Groups of G = 1, 2, 4 or 8 channels in and out (conv_grouped.inc.h). Forward unit: an output row; input gradient: an
+ * input row; filter gradient: a chunk of images, with a partial result each. */
+struct conv_grouped_args {
+    void *out; /* y; dx; partial [chunk][KH * KW][G][Cp] */
+    const void *x, *dy, *packed, *bias;
+    ptrdiff_t Cp; /* channels, rounded up to whole vectors */
+    ptrdiff_t N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk, row_block;
     int activation;
     double alpha;
+};
+
+/* Filters w[tap][G][C] to packed[tap][d][Cp], and `slices` partial gradients back. */
+struct conv_grouped_pack_args {
+    void *packed, *w;
+    ptrdiff_t C, Cp, G, taps, slices;
+    int transposed, turned;
 };
 
 /* cols[(n, oh, ow), (kh, kw, c)] and back. im2col unit: an output row; col2im unit: an input row. */
@@ -86,6 +93,7 @@ enum { CONV_FILTER_ROWS = 64 };
     K(conv_pack_dot)                                                                                                   \
     K(conv_rows)                                                                                                       \
     K(conv_filter)                                                                                                     \
-    K(conv_depthwise_forward)                                                                                          \
-    K(conv_depthwise_backward_input) K(conv_depthwise_backward_kernel) K(conv_im2col) K(conv_col2im)
+    K(conv_grouped_pack)                                                                                               \
+    K(conv_grouped_forward) K(conv_grouped_backward_input) K(conv_grouped_backward_kernel) K(conv_grouped_unpack)      \
+        K(conv_im2col) K(conv_col2im)
 #endif

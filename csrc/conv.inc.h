@@ -115,5 +115,5 @@ static void FN(conv_rows)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *sc
 }
 
 #include "conv_filter.inc.h"
-#include "conv_depthwise.inc.h"
+#include "conv_grouped.inc.h"
 #include "conv_cols.inc.h"

@@ -24,6 +24,19 @@ QUERNEL_INLINE void FN(store)(REAL *p, vec v) { *(FN(vec_unaligned) *)p = v; }
 
 QUERNEL_INLINE vec FN(splat)(REAL s) { return s - (vec){0}; }
 
+/* v, in a register: GCC would rather read memory again for every use of a vector that it could keep. */
+QUERNEL_INLINE vec FN(held)(vec v)
+{
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#elif defined(__SSE2__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* Lane operations that the vector extensions lack in C. */
 #if defined(__AVX512F__) && VECTOR_BYTES == 64
 #include <immintrin.h>

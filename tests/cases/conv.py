@@ -210,6 +210,26 @@ GROUPED = (
     Shape(1, 5, 6, 34, 66, groups=2),
     Shape(1, 5, 5, 9, 6, groups=3, window=(1, 1)),
 )
+# Groups of 1, 2, 4 and 8 channels, whole ones in a vector.
+SMALL_GROUPS = (
+    *(Shape(2, 5, 6, g * n, g * n, groups=n) for g in (1, 2, 4, 8) for n in (2, 3, 5, 9, 17)),
+    *(Shape(1, 4, w, 20, 20, groups=10) for w in (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 17)),  # blocks of outputs
+    *(Shape(1, w, 1, 24, 24, groups=3) for w in (1, 2, 4)),
+    *(Shape(2, 7, 14, 32 * g, 32 * g, groups=32) for g in (1, 2, 4, 8)),
+    *(Shape(2, 9, 10, 6 * g, 6 * g, groups=6, strides=(2, 2)) for g in (1, 2, 4, 8)),
+    *(Shape(1, 9, 12, 6 * g, 6 * g, groups=6, dilation=(2, 2)) for g in (1, 4)),
+    *(Shape(1, 9, 12, 18, 18, groups=18, window=w) for w in ((5, 5), (7, 7), (1, 3), (3, 1), (4, 6), (1, 1))),
+    *(Shape(1, 9, 12, 36, 36, groups=9, window=w) for w in ((5, 5), (1, 3), (3, 1), (2, 4))),
+    Shape(2, 9, 11, 12, 12, groups=6, strides=(2, 2), dilation=(2, 2)),
+    Shape(1, 10, 11, 12, 12, groups=6, strides=(3, 2), dilation=(2, 3)),
+    Shape(1, 10, 11, 12, 12, groups=12, window=(2, 2), strides=(3, 3), pad="valid"),
+    Shape(1, 5, 6, 20, 20, groups=5, pad=((0, 3), (4, 0))),
+    Shape(1, 3, 3, 20, 20, groups=20, pad=((5, 4), (3, 6))),
+    Shape(2, 6, 5, 16, 16, groups=8, pad="valid"),
+    Shape(0, 6, 5, 16, 16, groups=8),
+    Shape(1, 2, 2, 16, 16, groups=8, pad="valid"),
+    Shape(40, 3, 3, 8, 8, groups=8),  # several images a chunk
+)
 # Few outputs of many terms, forward and as the input gradient: vectors along the sum.
 FEW = (
     *(Shape(2, 5, 9, w, 1) for w in (15, 16, 17, 33)),
@@ -257,7 +277,7 @@ FALL_BACK = (
     Shape(2, 7, 7, 9, 8, window=(1, 1)),
 )
 
-ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *FEW, *EMPTY, *LARGE)
+ALL = (*PLAIN, *STRIDED, *PADDED, *DILATED, *GROUPED, *SMALL_GROUPS, *FEW, *EMPTY, *LARGE)
 UNGROUPED = tuple(s for s in (*PLAIN[::4], *STRIDED, *PADDED, *DILATED[:3], *EMPTY))
 
 ALL_THREE = (forward, backward_input, backward_kernel)
@@ -269,6 +289,7 @@ CASES = [
         ("softplus", 0.0))),
     forward(Shape(2, 7, 9, 6, 19), "relu", bias=False),
     forward(Shape(2, 7, 9, 16, 16, groups=16), "relu"),
+    forward(Shape(2, 7, 9, 40, 40, groups=10), "gelu_tanh"),
     forward(Shape(2, 7, 9, 33, 3), "relu"),
     forward(Shape(2, 7, 9, 33, 3), "tanh", bias=False),
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),

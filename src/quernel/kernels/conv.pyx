@@ -4,7 +4,7 @@ Which path a shape takes depends on everything but the number of images, so that
 depend on its batch:
   1 x 1, stride 1, no padding     a matrix product
   3 x 3 or 5 x 5, stride 1        Winograd's transforms, where they pay (float32)
-  one filter a channel            vectors along channels (depthwise)
+  groups of 1, 2, 4 or 8          vectors along channels, lanes exchanged within the groups
   narrow outputs, tall filters    pixels gathered first, then one product
   few outputs of many terms       vectors along the sum, added up at its end
   all else                        tiles read the (padded) image in place
@@ -19,12 +19,12 @@ from libc.stddef cimport size_t
 from libc.string cimport memset
 
 from quernel.kernels.conv_core cimport (
-    CHUNKS, GRAIN_COPY, conv_depthwise_args, convolution, depthwise_gradient, filter_gradient,
-    run_convolution, run_depthwise_gradient, run_filter_gradient,
+    GRAIN_COPY, conv_grouped_args, convolution, filter_gradient, grouped_convolution, grouped_gradient,
+    run_convolution, run_filter_gradient, run_grouped, run_grouped_gradient,
 )
 from quernel.kernels.gemm cimport product, run_product
 from quernel.kernels.kinds cimport activation_kind
-from quernel.kernels.launch cimport ceil_div, launch, parallel
+from quernel.kernels.launch cimport launch, parallel, table
 from quernel.kernels.memory cimport new_array, ready, real_of
 from quernel.kernels.winograd cimport run_winograd, run_winograd_gradient, winograd, winograd_pays
 
@@ -40,8 +40,6 @@ cdef extern from "kernels.h":
         const void *in_ "in"
         Py_ssize_t H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW
     enum:
-        K_conv_depthwise_forward
-        K_conv_depthwise_backward_input
         K_conv_im2col
         K_conv_col2im
 
@@ -72,8 +70,10 @@ cdef inline bint is_product(const shape2d *s) noexcept nogil:
             and s.top == 0 and s.bottom == 0 and s.left == 0 and s.right == 0)
 
 
-cdef inline bint is_depthwise(const shape2d *s) noexcept nogil:
-    return s.groups > 1 and s.groups == s.C and s.K == s.C
+cdef inline bint is_grouped(const shape2d *s) noexcept nogil:
+    """Groups of as many outputs as inputs, whole ones in a vector."""
+    return (s.groups > 1 and s.K == s.C and s.C // s.groups in (1, 2, 4, 8)
+            and s.C // s.groups <= table.lanes[s.real])
 
 
 cdef bint is_winograd(const shape2d *s, str algorithm):
@@ -95,11 +95,10 @@ cdef void as_winograd(winograd *f, const shape2d *s) noexcept nogil:
     f.N, f.taps, f.real = s.N, s.KH, s.real
 
 
-cdef void as_depthwise(conv_depthwise_args *d, const shape2d *s) noexcept nogil:
-    memset(d, 0, sizeof(conv_depthwise_args))
-    d.N, d.H, d.W, d.C, d.KH, d.KW = s.N, s.H, s.W, s.C, s.KH, s.KW
-    d.top, d.left, d.s_h, d.s_w, d.d_h, d.d_w = s.top, s.left, s.s_h, s.s_w, s.d_h, s.d_w
-    d.OH, d.OW, d.w_tap = s.OH, s.OW, s.C
+cdef void as_grouped(conv_grouped_args *g, const shape2d *s) noexcept nogil:
+    memset(g, 0, sizeof(conv_grouped_args))
+    g.N, g.H, g.W, g.C, g.G, g.KH, g.KW = s.N, s.H, s.W, s.C, s.C // s.groups, s.KH, s.KW
+    g.top, g.left, g.s_h, g.s_w, g.d_h, g.d_w, g.OH, g.OW = s.top, s.left, s.s_h, s.s_w, s.d_h, s.d_w, s.OH, s.OW
 
 
 def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activation="linear", alpha=0.0,
@@ -108,7 +107,7 @@ def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activati
     cdef shape2d s = geometry(x.shape, kernel.shape, strides, padding, dilation, groups)
     cdef convolution v
     cdef product p
-    cdef conv_depthwise_args d
+    cdef grouped_convolution g
     cdef winograd f
     cdef const void *bias_ = NULL if b is None else cnp.PyArray_DATA(b)
     cdef int kind = activation_kind(activation)
@@ -133,12 +132,12 @@ def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activati
         p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.K, s.C, 1, s.K, 1
         p.activation, p.alpha = kind, alpha
         launch(run_product, &p, sizeof(p))
-    elif is_depthwise(&s):
-        as_depthwise(&d, &s)
-        d.out, d.x, d.w, d.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
-        d.activation, d.alpha = kind, alpha
-        parallel(K_conv_depthwise_forward, s.real, &d, sizeof(d), s.N * s.OH,
-                 1 + GRAIN_COPY // (1 + s.OW * s.C * (1 + s.KH * s.KW // 4)), 0)
+    elif is_grouped(&s):
+        as_grouped(&g.core, &s)
+        g.core.out, g.core.x, g.core.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), bias_
+        g.core.activation, g.core.alpha = kind, alpha
+        g.w, g.transposed, g.strided, g.real = cnp.PyArray_DATA(w), False, False, s.real
+        launch(run_grouped, &g, sizeof(g))
     else:
         memset(&v, 0, sizeof(v))
         v.N, v.taps_h, v.taps_w, v.real = s.N, s.KH, s.KW, s.real
@@ -191,7 +190,7 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
     cdef shape2d s = geometry(input_shape, kernel.shape, strides, padding, dilation, groups)
     cdef convolution v
     cdef product p
-    cdef conv_depthwise_args d
+    cdef grouped_convolution g
     cdef winograd f
     cdef phase h, q
     cdef Py_ssize_t first_h, first_w
@@ -220,16 +219,15 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
         p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.C, s.K, 1, 1, s.K
         launch(run_product, &p, sizeof(p))
         return dx
-    if is_depthwise(&s):
-        as_depthwise(&d, &s)
-        d.out, d.dy, d.w = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
-        if s.s_h == 1 and s.s_w == 1:  # the forward pass over dy with the filter turned by 180 degrees
-            d.x, d.w_tap = d.dy, -s.C
-            d.w = <char *> d.w + (s.KH * s.KW - 1) * s.C * <Py_ssize_t> size
-            d.H, d.W, d.OH, d.OW = s.OH, s.OW, s.H, s.W
-            d.top, d.left = (s.KH - 1) * s.d_h - s.top, (s.KW - 1) * s.d_w - s.left
-        parallel(K_conv_depthwise_forward if s.s_h == 1 and s.s_w == 1 else K_conv_depthwise_backward_input,
-                 s.real, &d, sizeof(d), s.N * s.H, 1 + GRAIN_COPY // (1 + s.W * s.C * (1 + s.KH * s.KW // 4)), 0)
+    if is_grouped(&s):
+        as_grouped(&g.core, &s)
+        g.core.out, g.core.x = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_)
+        g.w, g.transposed, g.real = cnp.PyArray_DATA(w), True, s.real
+        g.strided = s.s_h != 1 or s.s_w != 1
+        if not g.strided:  # the forward pass over dy with the filter turned by 180 degrees
+            g.core.H, g.core.W, g.core.OH, g.core.OW = s.OH, s.OW, s.H, s.W
+            g.core.top, g.core.left = (s.KH - 1) * s.d_h - s.top, (s.KW - 1) * s.d_w - s.left
+        launch(run_grouped, &g, sizeof(g))
         return dx
 
     memset(&v, 0, sizeof(v))
@@ -268,7 +266,7 @@ def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, grou
     cdef cnp.ndarray dy_ = ready(dy), x_ = ready(x), dw
     cdef shape2d s = geometry(x.shape, kernel_shape, strides, padding, dilation, groups)
     cdef filter_gradient v
-    cdef depthwise_gradient d
+    cdef grouped_gradient g
     cdef product p
     cdef winograd f
     s.real = real_of(dy_)
@@ -290,14 +288,11 @@ def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, grou
         p.M, p.N, p.K = s.C, s.K, s.N * s.H * s.W
         p.c_m, p.a_m, p.a_k, p.b_k, p.b_n = s.K, 1, s.C, s.K, 1
         launch(run_product, &p, sizeof(p))
-    elif is_depthwise(&s):
-        memset(&d, 0, sizeof(d))
-        as_depthwise(&d.core, &s)
-        d.core.x, d.core.dy = cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
-        d.core.chunk = ceil_div(s.N, CHUNKS)
-        d.chunks = ceil_div(s.N, d.core.chunk)
-        d.dw, d.real = cnp.PyArray_DATA(dw), s.real
-        launch(run_depthwise_gradient, &d, sizeof(d))
+    elif is_grouped(&s):
+        as_grouped(&g.core, &s)
+        g.core.x, g.core.dy = cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
+        g.dw, g.real = cnp.PyArray_DATA(dw), s.real
+        launch(run_grouped_gradient, &g, sizeof(g))
     else:
         memset(&v, 0, sizeof(v))
         v.core.x, v.core.dy = cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)

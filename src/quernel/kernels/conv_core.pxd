@@ -19,13 +19,13 @@ cdef extern from "kernels.h":
         Py_ssize_t H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, K, row_block, row_blocks, items, chunk
         Py_ssize_t R, run, groups
         int gather
-    ctypedef struct conv_depthwise_args "struct conv_depthwise_args":
+    ctypedef struct conv_grouped_args "struct conv_grouped_args":
         void *out
         const void *x
         const void *dy
-        const void *w
+        const void *packed
         const void *bias
-        Py_ssize_t w_tap, N, H, W, C, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk
+        Py_ssize_t Cp, N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk, row_block
         int activation
         double alpha
 
@@ -56,10 +56,18 @@ cdef struct filter_gradient:
 
 cdef void run_filter_gradient(const void *args) noexcept nogil
 
-cdef struct depthwise_gradient:
-    conv_depthwise_args core
-    void *dw
-    Py_ssize_t chunks
+cdef struct grouped_convolution:
+    # `core` holds everything but the packed filters. The gradient of the input: transposed, and strided or turned.
+    conv_grouped_args core
+    const void *w
+    bint transposed, strided
     int real
 
-cdef void run_depthwise_gradient(const void *args) noexcept nogil
+cdef void run_grouped(const void *args) noexcept nogil
+
+cdef struct grouped_gradient:
+    conv_grouped_args core
+    void *dw
+    int real
+
+cdef void run_grouped_gradient(const void *args) noexcept nogil

@@ -12,13 +12,22 @@ cdef extern from "kernels.h":
         void *packed
         const void *w
         Py_ssize_t taps_h, taps_w, tap_h, tap_w, depth_t, w_i, w_j, w_g, cols, panels, run
+    ctypedef struct conv_grouped_pack_args "struct conv_grouped_pack_args":
+        void *packed
+        void *w
+        Py_ssize_t C, Cp, G, taps, slices
+        int transposed, turned
     enum:
         CONV_DOT_COLS
         K_conv_pack
         K_conv_pack_dot
         K_conv_rows
         K_conv_filter
-        K_conv_depthwise_backward_kernel
+        K_conv_grouped_pack
+        K_conv_grouped_forward
+        K_conv_grouped_backward_input
+        K_conv_grouped_backward_kernel
+        K_conv_grouped_unpack
         K_gemm_combine
 
 # Multiply-adds worth about 30 microseconds of one core.
@@ -33,6 +42,10 @@ cdef enum:
 # Filter gradients gather runs shorter than this, for the same reason.
 cdef enum:
     SHORT_RUN = 12
+# The rows of x and dy that the filter gradient of small groups goes over channel by channel stay in the second-level
+# cache, beside those that it prefetches.
+cdef enum:
+    GROUPED_BYTES = 256 << 10
 # Adding up the lanes of a vector costs as much as this many multiply-adds.
 cdef enum:
     LANE_SUM = 8
@@ -174,14 +187,54 @@ cdef void add_partials(void *out, void *partial, Py_ssize_t slices, Py_ssize_t r
     pool_give(partial)
 
 
-cdef void run_depthwise_gradient(const void *args) noexcept nogil:
-    cdef const depthwise_gradient *v = <const depthwise_gradient *> args
-    cdef conv_depthwise_args d = v.core
-    cdef Py_ssize_t taps = d.KH * d.KW
-    d.out = v.dw if v.chunks == 1 else pool_take(<size_t> (v.chunks * taps * d.C) * (8 if v.real else 4))
-    if d.out == NULL:
+cdef conv_grouped_pack_args grouped_pack(const conv_grouped_args *g, void *packed, const void *w) noexcept nogil:
+    cdef conv_grouped_pack_args p
+    memset(&p, 0, sizeof(p))
+    p.packed, p.w, p.C, p.Cp, p.G, p.taps, p.slices = packed, <void *> w, g.C, g.Cp, g.G, g.KH * g.KW, 1
+    return p
+
+
+cdef void run_grouped(const void *args) noexcept nogil:
+    cdef const grouped_convolution *v = <const grouped_convolution *> args
+    cdef conv_grouped_args g = v.core
+    cdef conv_grouped_pack_args pack
+    cdef Py_ssize_t taps = g.KH * g.KW
+    cdef Py_ssize_t rows = g.N * (g.H if v.strided else g.OH), width = g.W if v.strided else g.OW
+    cdef void *packed
+    if rows == 0 or width == 0:
+        return
+    g.Cp = ceil_div(g.C, table.lanes[v.real]) * table.lanes[v.real]
+    packed = pool_take(<size_t> (taps * g.G * g.Cp) * (8 if v.real else 4))
+    if packed == NULL:
         out_of_memory()
         return
-    for_range(kernel_of(K_conv_depthwise_backward_kernel, v.real), &d, v.chunks,
-              1 + GRAIN_COPY // (1 + d.chunk * d.OH * d.OW * d.C * (1 + taps // 4)), 0)
-    add_partials(v.dw, d.out, v.chunks, taps, d.C, v.real)
+    pack = grouped_pack(&g, packed, v.w)
+    pack.transposed, pack.turned = v.transposed, v.transposed and not v.strided
+    for_range(kernel_of(K_conv_grouped_pack, v.real), &pack, taps, 1 + GRAIN_COPY // (1 + g.G * g.Cp), 0)
+    g.packed = packed
+    for_range(kernel_of(K_conv_grouped_backward_input if v.strided else K_conv_grouped_forward, v.real), &g, rows,
+              1 + GRAIN_COPY // (1 + width * g.C * (1 + taps * g.G // 8)), 0)
+    pool_give(packed)
+
+
+cdef void run_grouped_gradient(const void *args) noexcept nogil:
+    cdef const grouped_gradient *v = <const grouped_gradient *> args
+    cdef conv_grouped_args g = v.core
+    cdef conv_grouped_pack_args unpack
+    cdef Py_ssize_t taps = g.KH * g.KW, chunks
+    cdef size_t size = 8 if v.real else 4
+    g.Cp = ceil_div(g.C, table.lanes[v.real]) * table.lanes[v.real]
+    g.chunk = ceil_div(g.N, CHUNKS)
+    g.row_block = max(<Py_ssize_t> 1, GROUPED_BYTES // (1 + (g.s_h * g.W + g.OW) * g.C * <Py_ssize_t> size))
+    chunks = ceil_div(g.N, g.chunk)
+    g.out = pool_take(<size_t> (chunks * taps * g.G * g.Cp) * size)
+    if g.out == NULL:
+        out_of_memory()
+        return
+    for_range(kernel_of(K_conv_grouped_backward_kernel, v.real), &g, chunks,
+              1 + GRAIN_COPY // (1 + g.chunk * g.OH * g.OW * g.C * (1 + taps * g.G // 8)),
+              <size_t> (g.W * g.C) * size)
+    unpack = grouped_pack(&g, g.out, v.dw)
+    unpack.slices = chunks
+    for_range(kernel_of(K_conv_grouped_unpack, v.real), &unpack, taps, 1 + GRAIN_COPY // (1 + chunks * g.G * g.Cp), 0)
+    pool_give(g.out)
