@@ -1,5 +1,6 @@
 /* all.inc.h   Every kernel for float, then for double, and the table of one instruction set.
  * The including file defines ISA (a word) and VECTOR_BYTES. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 

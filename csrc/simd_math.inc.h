@@ -1,8 +1,9 @@
 /* simd_math.inc.h   Elementary functions on vectors.
  *
- * exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r by its Taylor series: the first term left out,
- * r^8/8! (float) or r^14/14! (double), is below a tenth of an ulp. ln 2 is split in two so that n * LN2_HIGH is exact
- * (Cody and Waite, Software Manual for the Elementary Functions, 1980).
+ * exp(x) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r by a polynomial good to a tenth of an ulp: in
+ * double its Taylor series up to r^13, in float one of degree 6 fitted by benchmarks/fit_exp.py. ln 2 is split in two
+ * so that n * LN2_HIGH is exact (Cody and Waite, Software Manual for the Elementary Functions, 1980).
+ *
  * Denormal results are zero, as everywhere in the kernels. */
 #if REAL_IS_DOUBLE
 #define EXP_LOW -708.3964185322641   /* log of the smallest normal number */
@@ -27,8 +28,8 @@
 /* 2^n for integer n as bits in the exponent field; n within the normal range. */
 QUERNEL_INLINE vec FN(power_of_two)(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
 
-/* e^r - 1 for |r| <= ln 2 / 2. */
-QUERNEL_INLINE vec FN(expm1_near_zero)(vec r)
+/* (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2. */
+QUERNEL_INLINE vec FN(exp_tail)(vec r)
 {
 #if REAL_IS_DOUBLE
     vec p = FN(splat)(1.0 / 6227020800.0);
@@ -38,16 +39,23 @@ QUERNEL_INLINE vec FN(expm1_near_zero)(vec r)
     p = p * r + 1.0 / 362880.0;
     p = p * r + 1.0 / 40320.0;
     p = p * r + 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    return p * r + 0.5;
 #else
-    vec p = FN(splat)(1.0f / 5040.0f);
+    vec p = FN(splat)(0.00138146128f);
+    p = p * r + 0.00836871006f;
+    p = p * r + 0.041668389f;
+    p = p * r + 0.166665211f;
+    return p * r + 0.49999994f;
 #endif
-    p = p * r + (REAL)(1.0 / 720.0);
-    p = p * r + (REAL)(1.0 / 120.0);
-    p = p * r + (REAL)(1.0 / 24.0);
-    p = p * r + (REAL)(1.0 / 6.0);
-    p = p * r + (REAL)0.5;
-    return p * (r * r) + r;
 }
+
+QUERNEL_INLINE vec FN(expm1_near_zero)(vec r) { return FN(exp_tail)(r) * (r * r) + r; }
+
+QUERNEL_INLINE vec FN(exp_near_zero)(vec r) { return (FN(exp_tail)(r) * r + 1) * r + 1; }
 
 /* Splits x = n ln 2 + r; returns r. */
 QUERNEL_INLINE vec FN(exp_reduce)(vec x, ivec *n)
@@ -64,7 +72,7 @@ QUERNEL_INLINE vec FN(vexp)(vec x)
     ivec n;
     const vec r = FN(exp_reduce)(FN(vmin)(top, FN(vmax)(bottom, x)), &n); /* in this order NaN comes through */
     const ivec half = n >> 1;                                             /* 2^n itself may overflow: twice 2^(n/2) */
-    vec y = (FN(expm1_near_zero)(r) + 1) * FN(power_of_two)(half) * FN(power_of_two)(n - half);
+    vec y = FN(exp_near_zero)(r) * FN(power_of_two)(half) * FN(power_of_two)(n - half);
     y = FN(select)(x < bottom, FN(splat)(0), y);
     return FN(select)(x > top, FN(splat)((REAL)INFINITY), y);
 }
@@ -141,7 +149,7 @@ QUERNEL_INLINE vec FN(vsigmoid)(vec x)
     ivec n;
     const vec r = FN(exp_reduce)(FN(vmin)(FN(splat)(-EXP_LOW), FN(vmax)(FN(splat)(EXP_LOW), -x)), &n);
     const vec scale = FN(power_of_two)(n);
-    return 1 / (FN(expm1_near_zero)(r) * scale + scale + 1);
+    return 1 / (FN(exp_near_zero)(r) * scale + 1);
 }
 
 #if REAL_IS_DOUBLE

@@ -5,7 +5,8 @@
  *   dx_rc = dloss_r (y_rc sum_c q_rc - q_rc)
  *
  * Letters here: R rows, C classes, x logits, t target distribution (one-hot where labels are given),
- * w class weights, s label smoothing. Unit of every kernel: one row. */
+ * w class weights, s label smoothing. Unit of every kernel: one row.
+ * The cross-entropies' backward writes dx past the caches if it is given scratch, which then holds a row. */
 #ifndef QUERNEL_SOFTMAX_H
 #define QUERNEL_SOFTMAX_H
 

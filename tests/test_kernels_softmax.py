@@ -150,6 +150,23 @@ def test_nan_reaches_its_whole_row_and_no_other(functions: Any, classes: int) ->
     assert np.isnan(loss).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("place", [0, 700, 2500, 4999])
+def test_special_values_in_any_piece_of_a_long_row(real: type, place: int) -> None:
+    x = np.full((5, 5000), -np.inf, real)
+    x[0, place] = 3.0
+    x[1, place] = np.nan
+    x[2:] = 1.0
+    x[2, place], x[3, place], x[4, place] = np.nan, np.inf, 1e30
+    label = np.full(5, place)
+    loss, lse = kernels.softmax_xent_forward(x, label, None, None, 0.0)
+    assert np.isnan(lse).tolist() == [False, True, True, True, False]
+    assert lse[[0, 4]].tolist() == [3.0, x[4, place]]
+    assert loss[[0, 4]].tolist() == [0.0, 0.0]
+    y = kernels.log_softmax_forward(x)
+    np.testing.assert_array_equal(y[[0, 4]], reference.log_softmax_forward(x[[0, 4]]))
+
+
 @pytest.mark.parametrize("functions", [kernels, reference])
 @pytest.mark.parametrize("classes", [3, 40])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -17,6 +17,8 @@ FEW = 6.0  # roundings of one element, the logarithm's and the exponential's own
 def _logits(d: Draw, r: int, c: int, data: str) -> Array:
     if data == "huge":  # differences that overflow exp, sums that cancel
         return d.normal(r, c, mean=5000.0, std=300.0)
+    if data == "rising":  # every piece of a row has a new maximum
+        return np.sort(d.normal(r, c, std=3.0), axis=1)
     if data == "equal":
         return np.full((r, c), -3.25, d.dtype)
     x = d.normal(r, c, std=3.0)
@@ -159,6 +161,9 @@ CASES = [
     *(rowwise(f, r, c) for f in FUNCTIONS for r, c in SIZES),
     *(rowwise(f, 9, 37, data) for f in FUNCTIONS for data in ("huge", "equal", "masked")),
     *(case for r, c in SIZES for case in xent(r, c)),
+    *(rowwise(f, 3, 5003, data) for f in FUNCTIONS for data in ("rising", "masked")),
+    *(case for data in ("rising", "masked") for case in xent(3, 5003, data=data)),
+    *xent(300, 7001), *xent(150, 14016), *xent(300, 7001, "soft", smoothing=0.1),  # dx written past the caches
     *(case for target in ("int32", "onehot", "soft") for case in xent(9, 19, target)),
     *(case for data in ("huge", "equal", "masked") for target in ("int64",) for case in xent(9, 37, target,
       data=data)),

@@ -1,6 +1,7 @@
 """Softmax, log-softmax and softmax cross-entropy: one row is one unit of work. See csrc/softmax.h."""
 
 cimport numpy as cnp
+from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -48,6 +49,7 @@ cdef extern from "kernels.h":
         K_softmax_xent_backward
         K_softmax_xent_soft_forward
         K_softmax_xent_soft_backward
+        STREAM_BYTES
 
 # Elements whose exp takes about 30 microseconds of one core; a row costs about 16 of them beside its own.
 cdef enum:
@@ -113,6 +115,7 @@ cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.nda
     cdef cnp.ndarray soft_ = None if soft is None else ready(soft)
     cdef cnp.ndarray w = None if class_weight is None else ready(class_weight)
     cdef softmax_xent_args a
+    cdef size_t scratch = 0
     a.loss_r = data(loss)
     a.lse_r = data(lse)
     a.dx_rc = data(dx)
@@ -125,7 +128,9 @@ cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.nda
     a.smoothing = label_smoothing
     a.has_ignore = ignore_index is not None
     a.ignore = 0 if ignore_index is None else ignore_index
-    parallel(id, real_of(x), &a, sizeof(a), x.shape[0], grain_of(a.C), 0)
+    if dx is not None and cnp.PyArray_NBYTES(dx) >= STREAM_BYTES:
+        scratch = a.C * cnp.PyArray_ITEMSIZE(dx)
+    parallel(id, real_of(x), &a, sizeof(a), x.shape[0], grain_of(a.C), scratch)
 
 
 cdef xent_forward(int id, logits, labels, soft, class_weight, ignore_index, label_smoothing):
