@@ -19,7 +19,11 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what they import must not be loaded before the environment is set
+    from .timing import Timing
+    from .work import Work
 
 SUITES = ("kernels", "training", "inference")
 # How many threads a library takes is read from the environment when it is loaded, so before this program
@@ -40,7 +44,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def with_threads(threads: int, peer: str) -> None:
+def with_threads(threads: int, peer: str, program: str = "benchmarks.versus") -> None:
     """Start this program anew with the environment that libraries read when they are loaded, if it is not so
     yet.
 
@@ -49,9 +53,42 @@ def with_threads(threads: int, peer: str) -> None:
     wanted = dict.fromkeys(THREAD_VARIABLES, str(threads))
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.environ.update(wanted)
-        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.versus", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-m", program, *sys.argv[1:]])
     if peer == "jax":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def compared(
+    work: Work, ours_side: Any, theirs_side: Any, dtype: Any, bursts: int, seconds: float
+) -> tuple[Timing, Timing, str] | None:
+    """Times of both sides and the peer's best variant; None if the peer cannot do it.
+
+    Raises
+    ------
+    SystemExit : the results differ.
+    """
+    import numpy as np
+
+    from .timing import interleaved
+    from .work import disagreement
+
+    inputs = work.inputs(np.random.default_rng(0), dtype)
+    theirs = theirs_side.runs(work, inputs)
+    if not theirs:
+        return None
+    (ours,) = ours_side.runs(work, inputs)
+    result = ours.read(ours.call())
+    for run in theirs:
+        apart = disagreement(result, run.read(run.call()))
+        if apart > work.tolerance:
+            raise SystemExit(
+                f"{work.name}: quernel and {theirs_side.name} {run.variant} differ by {apart:.1e}, "
+                f"{work.tolerance:.0e} is allowed"
+            )
+    calls = {"quernel": ours.call, **{f"peer {run.variant}": run.call for run in theirs}}
+    times = interleaved(calls, bursts=bursts, burst_seconds=seconds)
+    best = min(theirs, key=lambda run: times[f"peer {run.variant}"].median)
+    return times["quernel"], times[f"peer {best.variant}"], best.variant
 
 
 def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
@@ -61,8 +98,6 @@ def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
     from .machine import measure as measure_machine
     from .sides import peer as make_peer
     from .sides.quernel_side import Side
-    from .timing import interleaved
-    from .work import disagreement
 
     quernel_side, peer_side = Side(options.threads), make_peer(options.peer, options.threads)
     machine = measure_machine(options.dtype)
@@ -71,30 +106,20 @@ def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
     for work in suite.works():
         if options.match not in work.name:
             continue
-        inputs = work.inputs(np.random.default_rng(0), options.dtype)
-        theirs = peer_side.runs(work, inputs)
-        if not theirs:
+        pair = compared(work, quernel_side, peer_side, options.dtype, options.bursts, options.seconds)
+        if pair is None:
             continue
-        (ours,) = quernel_side.runs(work, inputs)
-        result = ours.read(ours.call())
-        for run in theirs:
-            apart = disagreement(result, run.read(run.call()))
-            if apart > work.tolerance:
-                raise SystemExit(
-                    f"{work.name}: quernel and {options.peer} {run.variant} differ by {apart:.1e}, "
-                    f"{work.tolerance:.0e} is allowed"
-                )
-        calls = {"quernel": ours.call, **{f"peer {run.variant}": run.call for run in theirs}}
-        times = interleaved(calls, bursts=options.bursts, burst_seconds=options.seconds)
-        best = min(theirs, key=lambda run: times[f"peer {run.variant}"].median)
-        mine, other = times["quernel"], times[f"peer {best.variant}"]
-        least = machine.seconds(work.flops, work.elements * np.dtype(options.dtype).itemsize)
+        mine, other, variant = pair
+        bytes_moved = work.elements * np.dtype(options.dtype).itemsize
+        least = machine.seconds(work.flops, bytes_moved)
         yield {
             "suite": options.suite, "case": work.name, "threads": options.threads, "dtype": options.dtype,
-            "quernel_ms": mine.median * 1e3, "peer": options.peer, "peer_variant": best.variant,
+            "quernel_ms": mine.median * 1e3, "peer": options.peer, "peer_variant": variant,
             "peer_ms": other.median * 1e3, "ratio": other.median / mine.median,
             "share_of_peak": least / mine.median,
             "quernel_min_ms": mine.minimum * 1e3, "peer_min_ms": other.minimum * 1e3,
+            "flops": work.flops, "bytes": bytes_moved,
+            "peak_flops": machine.flops, "peak_bandwidth": machine.bandwidth,
         }  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""The benchmarks that nothing else runs: on tiny inputs, beside themselves instead of a peer."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import quernel as qn
+from benchmarks import roofline, sweep, tune
+from benchmarks.sides.quernel_side import Side
+from benchmarks.versus import compared
+from benchmarks.work import Work
+
+
+def test_sweep_measures_and_draws_every_grid(tmp_path):
+    with qn.num_threads(1):
+        rows = list(sweep.measure(Side(1), Side(1), (1, 3), (2,), bursts=1, seconds=1e-4))
+    assert {row["grid"] for row in rows} == set(sweep.grids())
+    assert len(rows) == 2 * len(sweep.grids()) - 1, "no pooling of one column by two"
+    assert all(row["ratio"] > 0 for row in rows)
+    sweep.plot(rows, tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    rows[0]["ratio"] = 0.5
+    assert "0.50" in sweep.summary(rows) and rows[0]["case"] in sweep.summary(rows)
+
+
+def test_sides_that_differ_are_not_timed():
+    class Wrong(Side):
+        name = "wrong"
+
+        def runs(self, work, inputs):
+            return super().runs(work, {name: x + 1 for name, x in inputs.items()})
+
+    work = Work("add", "a sum", lambda rng, dtype: {"a": np.ones(3, dtype), "b": np.ones(3, dtype)})
+    with qn.num_threads(1), pytest.raises(SystemExit, match="a sum: quernel and wrong"):
+        compared(work, Side(1), Wrong(1), "float32", 1, 1e-4)
+
+
+def test_roofline_places_rows_under_both_ceilings(tmp_path):
+    machine = {"peak_flops": 1e11, "peak_bandwidth": 1e10, "threads": 1, "dtype": "float32"}
+    rows = [
+        {
+            "case": "matmul 8x8",
+            "flops": 1e9,
+            "bytes": 1e7,
+            "quernel_ms": 20.0,
+            "share_of_peak": 0.5,
+            **machine,
+        },
+        {"case": "dropout", "flops": 1e6, "bytes": 1e7, "quernel_ms": 2.0, "share_of_peak": 0.5, **machine},
+        {"case": "embedding", "flops": 0.0, "bytes": 1e7, "quernel_ms": 2.0, "share_of_peak": 0.5, **machine},
+    ]
+    product, dropped = roofline.points(rows)
+    assert product == ("matmul 8x8", "matrix products", 100.0, 5e10, 0.5)
+    assert dropped.group == roofline.OTHERS
+    roofline.plot(rows, tmp_path / "roofline.png")
+    assert (tmp_path / "roofline.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", tune.CONSTANTS)
+def test_constants_stand_in_the_sources_once(name, tmp_path):
+    """And another value can be written there, and read again, without any other change."""
+    value = eval(tune.value_of(name), {"__builtins__": {}})
+    assert isinstance(value, int) and value > 0
+    path = tune.CONSTANTS[name].path
+    before = (tune.ROOT / path).read_text()
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(before)
+    tune.patch(name, "3 << 20", tmp_path)
+    assert tune.value_of(name, tmp_path) == "3 << 20"
+    tune.patch(name, tune.value_of(name), tmp_path)
+    assert (tmp_path / path).read_text() == before
+
+
+@pytest.mark.parametrize("stem", ["gemm", "conv_core", "winograd", "recurrent"])
+def test_every_constant_of_the_blocked_kernels_can_be_tuned(stem):
+    text = (tune.ROOT / f"src/quernel/kernels/{stem}.pyx").read_text()
+    named = re.findall(r"^    ([A-Z][A-Z_]+) = ", text, re.MULTILINE)
+    assert set(named) == {
+        name.partition(".")[2] for name, c in tune.CONSTANTS.items() if c.path.endswith(f"/{stem}.pyx")
+    }
+
+
+def test_tune_prints_ratios_to_the_present_value():
+    text = tune.table({"1 << 20": {"a case": 2e-3}, "1 << 21": {"a case": 1e-3}})
+    assert re.search(r"a case +2\.000 +2\.000", text)
+
+
+def test_tune_times_the_cases_that_a_word_picks(capsys, monkeypatch):
+    monkeypatch.setenv("QUERNEL_NUM_THREADS", "1")
+    monkeypatch.setattr("sys.stdin", ["\n"])
+    monkeypatch.setattr(tune, "SECONDS", 0.0)
+    with qn.num_threads(1):
+        tune.child("matmul 128x128 @")
+    assert '"matmul 128x128 @ 128x128"' in capsys.readouterr().out
