@@ -30,17 +30,22 @@ struct gemm_pack_args {
     ptrdiff_t K, N;
 };
 
+/* Where a block finds B: in panels packed before; as it stands (contiguous rows, whole panels); or it packs a panel's
+ * part into its scratch when it comes to it, which spares a long B the way through memory. */
+enum gemm_b { GEMM_B_PACKED, GEMM_B_IN_PLACE, GEMM_B_BY_BLOCK };
+
 /* Unit: one block of rows_per_block x cols_per_block of C, of one batch entry and one slice of K. */
 struct gemm_args {
     void *c;
     const void *a, *b, *bias;
     ptrdiff_t c_batch, c_slice, c_m;
     ptrdiff_t a_batch, a_m, a_k;
-    ptrdiff_t b_batch, b_k; /* b_k == 0: B is packed, b_batch the size of one packed matrix */
+    ptrdiff_t b_batch, b_k, b_n; /* of B packed before: b_batch alone, the size of one packed matrix */
     ptrdiff_t M, N, K;
     ptrdiff_t row_block, col_block; /* col_block a multiple of tile_cols */
     ptrdiff_t k_slice, slices;      /* K is cut into `slices` of k_slice, each with a C of its own */
-    int copy_a;                     /* copy blocks of A into scratch first */
+    int b_from;                     /* enum gemm_b; scratch of GEMM_B_BY_BLOCK: GEMM_K_BLOCK x tile_cols */
+    int copy_a;                     /* copy blocks of A into scratch first, behind that */
     int add;                        /* C += instead of C = */
     int activation;
     double alpha;

@@ -1,5 +1,34 @@
 /* gemm.inc.h   See gemm.h for what a unit is. */
 
+/* The part of a panel that holds columns [j, j + wide) and terms [k, k + TRANSPOSE_TILE) of a transposed B. */
+QUERNEL_INLINE void FN(pack_turned)(REAL *restrict out, const REAL *b, ptrdiff_t b_k, ptrdiff_t b_n, ptrdiff_t depth,
+                                    ptrdiff_t cols, ptrdiff_t wide)
+{
+    if (b_k == 1 && depth >= TRANSPOSE_TILE && cols >= wide) {
+        FN(turn_tile)((char *)out, TILE_COLS * sizeof(REAL), (const char *)b, b_n * (ptrdiff_t)sizeof(REAL), wide,
+                      sizeof(REAL));
+        return;
+    }
+    for (ptrdiff_t j = 0; j < wide; j++)
+        for (ptrdiff_t k = 0; k < TRANSPOSE_TILE && k < depth; k++)
+            out[k * TILE_COLS + j] = j < cols ? b[k * b_k + j * b_n] : 0;
+}
+
+/* A panel: `cols` columns of B, zero-padded to TILE_COLS, for `depth` terms of the sum. */
+static void FN(pack_panel)(REAL *restrict out, const REAL *b, ptrdiff_t b_k, ptrdiff_t b_n, ptrdiff_t depth,
+                           ptrdiff_t cols)
+{
+    const ptrdiff_t wide = TILE_COLS < TRANSPOSE_TILE ? TILE_COLS : TRANSPOSE_TILE;
+    if (b_n == 1) /* rows of B are contiguous */
+        for (ptrdiff_t k = 0; k < depth; k++)
+            for (ptrdiff_t j = 0; j < TILE_COLS; j += VL)
+                FN(store)(out + k * TILE_COLS + j, j < cols ? FN(load_upto)(b + k * b_k + j, cols - j, 0) : (vec){0});
+    else /* transposed: read along k, a block of rows at a time so that the writes stay in cache */
+        for (ptrdiff_t k = 0; k < depth; k += TRANSPOSE_TILE)
+            for (ptrdiff_t j = 0; j < TILE_COLS; j += wide)
+                FN(pack_turned)(out + k * TILE_COLS + j, b + k * b_k + j * b_n, b_k, b_n, depth - k, cols - j, wide);
+}
+
 static void FN(gemm_pack)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     (void)scratch;
@@ -7,22 +36,8 @@ static void FN(gemm_pack)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *sc
     const ptrdiff_t K = g->K, panels = (g->N + TILE_COLS - 1) / TILE_COLS;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t batch = unit / panels, j0 = unit % panels * TILE_COLS;
-        const ptrdiff_t cols = g->N - j0 < TILE_COLS ? g->N - j0 : TILE_COLS;
-        const REAL *b = (const REAL *)g->b + batch * g->b_batch + j0 * g->b_n;
-        REAL *restrict out = (REAL *)g->packed + unit * K * TILE_COLS;
-        if (g->b_n == 1) { /* rows of B are contiguous */
-            for (ptrdiff_t k = 0; k < K; k++)
-                for (ptrdiff_t j = 0; j < TILE_COLS; j += VL)
-                    FN(store)(out + k * TILE_COLS + j,
-                              j < cols ? FN(load_upto)(b + k * g->b_k + j, cols - j, 0) : (vec){0});
-        } else { /* transposed: read along k, a block of rows at a time so that the writes stay in cache */
-            for (ptrdiff_t k0 = 0; k0 < K; k0 += 16) {
-                const ptrdiff_t k1 = k0 + 16 < K ? k0 + 16 : K;
-                for (ptrdiff_t j = 0; j < TILE_COLS; j++)
-                    for (ptrdiff_t k = k0; k < k1; k++)
-                        out[k * TILE_COLS + j] = j < cols ? b[k * g->b_k + j * g->b_n] : 0;
-            }
-        }
+        FN(pack_panel)((REAL *)g->packed + unit * K * TILE_COLS, (const REAL *)g->b + batch * g->b_batch + j0 * g->b_n,
+                       g->b_k, g->b_n, K, g->N - j0 < TILE_COLS ? g->N - j0 : TILE_COLS);
     }
 }
 
@@ -49,6 +64,7 @@ QUERNEL_INLINE const REAL *FN(gemm_copy_a)(REAL *restrict out, const REAL *a, st
 static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct gemm_args *g = args;
+    REAL *panel = scratch, *a_copy = panel + (g->b_from == GEMM_B_BY_BLOCK ? GEMM_K_BLOCK * TILE_COLS : 0);
     const ptrdiff_t row_blocks = (g->M + g->row_block - 1) / g->row_block;
     const ptrdiff_t col_blocks = (g->N + g->col_block - 1) / g->col_block;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
@@ -64,7 +80,7 @@ static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *s
         REAL *c = (REAL *)g->c + batch * g->c_batch + slice * g->c_slice + i0 * g->c_m;
 
         struct tile_args t = {.c_i = g->c_m, .rows = rows, .R = 1, .alpha = g->alpha};
-        t.b_k = g->b_k ? g->b_k : TILE_COLS;
+        t.b_k = g->b_from == GEMM_B_IN_PLACE ? g->b_k : TILE_COLS;
         ptrdiff_t k0 = k_begin;
         do { /* once also for K == 0: the sum is empty, the bias is not */
             const ptrdiff_t depth = k_end - k0 < GEMM_K_BLOCK ? k_end - k0 : GEMM_K_BLOCK;
@@ -74,11 +90,16 @@ static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *s
             t.activation = last ? g->activation : ACT_LINEAR;
             t.a_i = g->a_m;
             t.a_k = g->a_k;
-            t.a = g->copy_a ? FN(gemm_copy_a)(scratch, a + k0 * g->a_k, &t, g->a_m, g->a_k, rows, depth)
-                            : a + k0 * g->a_k;
+            t.a =
+                g->copy_a ? FN(gemm_copy_a)(a_copy, a + k0 * g->a_k, &t, g->a_m, g->a_k, rows, depth) : a + k0 * g->a_k;
             for (ptrdiff_t j = j0; j < j1; j += TILE_COLS) {
                 t.cols = j1 - j < TILE_COLS ? j1 - j : TILE_COLS;
-                t.b = g->b_k ? b + k0 * g->b_k + j : b + j * g->K + k0 * TILE_COLS;
+                if (g->b_from == GEMM_B_BY_BLOCK) {
+                    FN(pack_panel)(panel, b + k0 * g->b_k + j * g->b_n, g->b_k, g->b_n, depth, t.cols);
+                    t.b = panel;
+                } else {
+                    t.b = g->b_from == GEMM_B_IN_PLACE ? b + k0 * g->b_k + j : b + j * g->K + k0 * TILE_COLS;
+                }
                 t.bias = last && g->bias ? (const REAL *)g->bias + j : NULL;
                 t.c = c + j;
                 FN(tile_rows)(&t);

@@ -4,6 +4,7 @@
 #include "activate.inc.h"
 #include "map.inc.h"
 #include "tile.inc.h"
+#include "turn.inc.h"
 #include "wide.inc.h"
 
 #include "activation.inc.h"

@@ -19,6 +19,12 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL
     const ptrdiff_t last = t->cols - (vectors - 1) * VL; /* valid lanes of the last vector */
     vec acc[TILE_ROWS][TILE_VECTORS];
 
+    if (!t->add) /* C's lines come while the sums are made */
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            __builtin_prefetch(c + i * c_i, 1);
+            __builtin_prefetch(c + i * c_i + t->cols - 1, 1);
+        }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4

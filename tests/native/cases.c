@@ -5,8 +5,8 @@
 
 #include "check.h"
 
-enum { WIDEST_TILE = 32 };                 /* columns, on any machine */
-enum how { PACKED, TRANSPOSED, IN_PLACE }; /* B of a product */
+enum { WIDEST_TILE = 32 };                           /* columns, on any machine */
+enum how { PACKED, TRANSPOSED, IN_PLACE, BY_BLOCK }; /* B of a product */
 
 #define CEIL_DIV(a, b) (((a) + (b) - 1) / (b))
 #define COUNT(array) ((ptrdiff_t)(sizeof(array) / sizeof(array)[0]))

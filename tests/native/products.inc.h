@@ -41,13 +41,15 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t K, ptrdiff_t N, enum how how, int
                           .activation = activation,
                           .alpha = 0.25};
     if (how == IN_PLACE) {
-        g.b = b, g.b_k = N, g.b_batch = K * N;
+        g.b = b, g.b_k = N, g.b_batch = K * N, g.b_from = GEMM_B_IN_PLACE;
+    } else if (how == BY_BLOCK) {
+        g.b = b, g.b_k = N, g.b_n = 1, g.b_batch = K * N, g.b_from = GEMM_B_BY_BLOCK;
     } else {
         g.b = FN(packed)(b, batch, K, N, how == TRANSPOSED);
         g.b_batch = CEIL_DIV(N, cols) * K * cols;
     }
     run(THIS, K_gemm_block, &g, batch * CEIL_DIV(M, row_block) * CEIL_DIV(N, cols),
-        FN(scratch)((row_block + 32) * (K + 64)));
+        FN(scratch)((row_block + 32) * (K + 64) + GEMM_K_BLOCK * cols));
     result(THIS, c, batch * M * N, (double)K + 8, 8, "product %td x %td x %td how %d copy %d activation %d", M, K, N,
            how, copy_a, activation);
     done();
@@ -99,6 +101,8 @@ static void FN(products)(void)
     }
     FN(product)(12, 7, 64, IN_PLACE, 0, ACT_LEAKY_RELU);
     FN(product)(29, 700, 32, IN_PLACE, 1, ACT_SOFTPLUS); /* longer than one run of K */
+    FN(product)(29, 700, 37, BY_BLOCK, 1, ACT_RELU);
+    FN(product)(9, 33, 17, BY_BLOCK, 2, ACT_LINEAR);
     FN(product)(29, 700, 33, PACKED, 2, ACT_GELU);
     FN(product)(3, 0, 5, PACKED, 0, ACT_SILU);
     FN(product)(0, 4, 5, PACKED, 0, ACT_TANH);

@@ -1,8 +1,9 @@
 """Matrix products: blocking and packing around the C tile.
 
-B is packed into panels of one tile's width where enough rows of A will use them; A is copied block by block where its
-stride would send neighbouring rows to one cache set. Where the output has few blocks and the sum is long (gradients
-of weights), the sum is cut into slices with a partial result each, added in order. All of this follows from shapes
+B is packed into panels of one tile's width: all of it first where many blocks of rows use it, else each block packs the
+panel it comes to; for a few rows B is read as it stands. A is copied block by block where its stride would send
+neighbouring rows to one cache set. Where the output has few blocks and the sum is long (gradients of weights), the sum is
+cut into slices with a partial result each, added in order. All of this follows from shapes
 alone; and each output is one chain of multiply-adds whose blocks depend on K only, so that a row of the result does
 not depend on how many rows there are.
 """
@@ -24,14 +25,17 @@ cdef extern from "kernels.h":
         const void *a
         const void *b
         const void *bias
-        Py_ssize_t c_batch, c_slice, c_m, a_batch, a_m, a_k, b_batch, b_k, M, N, K
+        Py_ssize_t c_batch, c_slice, c_m, a_batch, a_m, a_k, b_batch, b_k, b_n, M, N, K
         Py_ssize_t row_block, col_block, k_slice, slices
-        int copy_a, add, activation
+        int b_from, copy_a, add, activation
         double alpha
     enum:
         K_gemm_pack
         K_gemm_block
         K_gemm_combine
+        GEMM_B_PACKED
+        GEMM_B_IN_PLACE
+        GEMM_B_BY_BLOCK
         GEMM_K_BLOCK
         GEMM_SKEW_BYTES
 
@@ -44,7 +48,7 @@ cdef enum:
 # Tiles per block of rows: 12 x 14 rows x 512 floats = 344 KB, within a second-level cache.
 cdef enum:
     TILES_PER_BLOCK = 12
-# A sum is cut into slices when the output has fewer blocks than this and each slice is left this long.
+# Fewer blocks of rows than this: a sum is cut into slices if each is left so long, else columns are cut into blocks.
 cdef enum:
     FEW_BLOCKS = 8
     SLICE_MIN = 2048
@@ -81,13 +85,23 @@ cdef void run_product(const void *args) noexcept nogil:
     g.activation = p.activation
     g.alpha = p.alpha
 
+    g.row_block = tile_rows * TILES_PER_BLOCK
+    if p.M > g.row_block:  # equal blocks of whole tiles
+        g.row_block = ceil_div(ceil_div(p.M, ceil_div(p.M, g.row_block)), tile_rows) * tile_rows
     # The tile reads whole panels of contiguous columns: B as it stands serves if its rows are contiguous and fill
-    # them, and if it is read too few times to be worth a copy.
+    # them, and if it is read too few times to be worth a copy. Where few blocks of rows use a panel, each packs its
+    # own part when it comes to it.
+    g.b = p.b
+    g.b_k = p.b_k
+    g.b_n = p.b_n
+    g.b_batch = p.b_batch
     if p.b_n == 1 and p.N % tile_cols == 0 and p.M <= 2 * tile_rows and p.b_k > 0:
-        g.b = p.b
-        g.b_k = p.b_k
-        g.b_batch = p.b_batch
+        g.b_from = GEMM_B_IN_PLACE
+    elif p.M <= g.row_block or (p.a_k != 1 and p.K > GEMM_K_BLOCK):
+        g.b_from = GEMM_B_BY_BLOCK
+        scratch = size * <size_t> (GEMM_K_BLOCK * tile_cols)
     else:
+        g.b_from = GEMM_B_PACKED
         packed = pool_take(<size_t> (b_matrices * panels * tile_cols * p.K) * size)
         if packed == NULL:
             out_of_memory()
@@ -102,24 +116,20 @@ cdef void run_product(const void *args) noexcept nogil:
         for_range(kernel_of(K_gemm_pack, p.real), &pack, b_matrices * panels,
                   1 + GRAIN_COPY // (1 + p.K * tile_cols), 0)
         g.b = packed
-        g.b_k = 0
         g.b_batch = panels * tile_cols * p.K if p.b_batch else 0
 
     # Rows of A a multiple of 4 KiB apart share one cache set, and a transposed A is read across its lines.
     g.copy_a = p.N > tile_cols and ((p.a_k == 1 and (p.a_m * <Py_ssize_t> size) % 1024 == 0 and p.K > 64)
                                     or (p.a_k != 1 and p.M > tile_rows))
-    g.row_block = tile_rows * TILES_PER_BLOCK
-    if p.M > g.row_block:  # equal blocks of whole tiles
-        g.row_block = ceil_div(ceil_div(p.M, ceil_div(p.M, g.row_block)), tile_rows) * tile_rows
     g.col_block = panels * tile_cols
     blocks = ceil_div(p.M, g.row_block) * p.batch
-    if blocks < FEW_BLOCKS:
-        g.col_block = max(<Py_ssize_t> 1, ceil_div(panels * blocks, FEW_BLOCKS)) * tile_cols
-    total = blocks * ceil_div(p.N, g.col_block)
     # Only for a transposed A (gradients of weights): rows of data must not depend on how many stand beside them.
     g.slices = 1
-    if p.a_k != 1 and total < FEW_BLOCKS and p.batch == 1 and p.K >= 2 * SLICE_MIN:
-        g.slices = min(ceil_div(2 * FEW_BLOCKS, total), p.K // SLICE_MIN)
+    if p.a_k != 1 and blocks < FEW_BLOCKS and p.batch == 1 and p.K >= 2 * SLICE_MIN:
+        g.slices = min(ceil_div(FEW_BLOCKS, blocks), p.K // SLICE_MIN)
+    if blocks * g.slices < FEW_BLOCKS:
+        g.col_block = max(<Py_ssize_t> 1, ceil_div(panels * blocks * g.slices, FEW_BLOCKS)) * tile_cols
+    total = blocks * ceil_div(p.N, g.col_block)
     g.k_slice = ceil_div(ceil_div(p.K, g.slices), GEMM_K_BLOCK) * GEMM_K_BLOCK if g.slices > 1 else p.K
     g.slices = max(<Py_ssize_t> 1, ceil_div(p.K, g.k_slice)) if g.k_slice else 1
     g.c_slice = 0
@@ -137,8 +147,8 @@ cdef void run_product(const void *args) noexcept nogil:
         g.add = 0
         g.activation = 0
     if g.copy_a:
-        scratch = size * <size_t> (max((g.row_block + 2 * skew) * min(p.K, <Py_ssize_t> GEMM_K_BLOCK),
-                                       g.row_block * (min(p.K, <Py_ssize_t> GEMM_K_BLOCK) + 2 * skew)))
+        scratch += size * <size_t> (max((g.row_block + 2 * skew) * min(p.K, <Py_ssize_t> GEMM_K_BLOCK),
+                                        g.row_block * (min(p.K, <Py_ssize_t> GEMM_K_BLOCK) + 2 * skew)))
     panel_work = min(p.M, g.row_block) * min(p.N, g.col_block) * min(p.K, g.k_slice)
     for_range(kernel_of(K_gemm_block, p.real), &g, total * g.slices, 1 + GRAIN_WORK // (1 + panel_work), scratch)
     if g.slices > 1:
