@@ -95,8 +95,8 @@ void quernel_restore_denormals(unsigned state);
 /* threads.c */
 /* kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`, on up to `threads` threads; thread i's scratch
  * is at scratch + i * stride. */
-void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, void *scratch,
-                 size_t stride);
+void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int rouse,
+                 void *scratch, size_t stride);
 void quernel_set_threads(int n); /* how many threads compute at once, launching threads included */
 int quernel_threads(void);
 int quernel_watch_fork(void); /* call once; 0 on success */

@@ -224,8 +224,8 @@ static struct job *free_job(void)
     return NULL;
 }
 
-void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, void *scratch,
-                 size_t stride)
+void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int rouse,
+                 void *scratch, size_t stride)
 {
     struct job *job = threads > 1 && length < units ? free_job() : NULL;
     if (job == NULL) {
@@ -234,7 +234,7 @@ void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t
         quernel_restore_denormals(state);
         return;
     }
-    hire(threads - 1);
+    if (rouse) hire(threads - 1);
     job->kernel = kernel, job->args = args;
     job->units = units, job->length = length, job->ranges = (units + length - 1) / length;
     job->scratch = scratch, job->stride = stride;
@@ -243,7 +243,7 @@ void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t
     atomic_fetch_add(&computing, 1);
     atomic_store_explicit(&job->door, TAKEN + (uint32_t)(threads - 1) * PLACE, memory_order_release);
     atomic_fetch_add(&bell, 1);
-    if (atomic_load(&sleeping) > 0 && now_ns() >= atomic_load(&crowded_until)) wake(&bell, threads - 1);
+    if (rouse && atomic_load(&sleeping) > 0 && now_ns() >= atomic_load(&crowded_until)) wake(&bell, threads - 1);
 
     take_ranges(job, 0);
     uint32_t door = atomic_fetch_and_explicit(&job->door, ~(uint32_t)ALL_PLACES, memory_order_acquire);

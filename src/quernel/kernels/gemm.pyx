@@ -2,8 +2,8 @@
 
 B is packed into panels of one tile's width: all of it first where many blocks of rows use it, else each block packs the
 panel it comes to; for a few rows B is read as it stands. A is copied block by block where its stride would send
-neighbouring rows to one cache set. Where the output has few blocks and the sum is long (gradients of weights), the sum is
-cut into slices with a partial result each, added in order. All of this follows from shapes
+neighbouring rows to one cache set. Where the output has few blocks and the sum is long (gradients of weights), the sum
+is cut into slices with a partial result each, added in order. All of this follows from shapes
 alone; and each output is one chain of multiply-adds whose blocks depend on K only, so that a row of the result does
 not depend on how many rows there are.
 """
@@ -39,7 +39,7 @@ cdef extern from "kernels.h":
         GEMM_K_BLOCK
         GEMM_SKEW_BYTES
 
-# Multiply-adds worth about 30 microseconds of one core, below which a second thread does not pay.
+# Multiply-adds worth about 20 microseconds of one core.
 cdef enum:
     GRAIN_WORK = 1 << 20
 # Elements copied in about 30 microseconds.

@@ -4,7 +4,7 @@ A kernel's arguments are a plain struct of pointers and sizes. That is what will
 each struct, in order) and replayed without Python: values that change between steps live in memory the kernels read
 through a pointer, never in the struct.
 
-`for_range` is the one parallel loop. It cuts [0, units) into ranges of whole grains; which thread takes which range
+`for_range` is the one parallel loop. It cuts [0, units) into ranges; which thread takes which range
 is left to chance, and nothing that a kernel computes may depend on it.
 """
 
@@ -18,7 +18,7 @@ cdef extern from "kernels.h":
     const kernel_table *quernel_table(const char *isa)
     const char *quernel_isa_names(int supported)
     void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads,
-                     void *scratch, size_t stride) noexcept nogil
+                     int rouse, void *scratch, size_t stride) noexcept nogil
     void quernel_set_threads(int n) noexcept nogil
     int quernel_threads() noexcept nogil
     int quernel_watch_fork()
@@ -33,6 +33,9 @@ cdef extern from *:
 # Ranges per thread: enough that an unequal or disturbed thread does not hold up the others by more than a few percent.
 cdef enum:
     RANGES_PER_THREAD = 8
+# A helper that is awake shares a part of a grain; to wake one takes some 5 microseconds, and more until it is there.
+cdef enum:
+    PARTS_OF_GRAIN = 4
 
 
 cdef const kernel_table *choose() except NULL:
@@ -80,11 +83,15 @@ cdef void out_of_memory() noexcept nogil:
 
 cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
                     size_t scratch_bytes) noexcept nogil:
-    """kernel(args, lo, hi, scratch) over [0, units) in ranges of whole grains, on as many threads as that fills."""
+    """kernel(args, lo, hi, scratch) over [0, units), in ranges, on as many threads as find work.
+
+    A grain is the units that keep a core busy for 20 to 30 microseconds, by estimate: no thread is woken for less.
+    """
     if units <= 0:
         return
-    cdef Py_ssize_t grains = ceil_div(units, grain)
-    cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), grains)
+    cdef Py_ssize_t least = max(1, grain // PARTS_OF_GRAIN)
+    cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), ceil_div(units, least))
+    cdef Py_ssize_t length = max(least, units // (threads * RANGES_PER_THREAD))
     cdef size_t stride = (scratch_bytes + 127) // 64 * 64  # no two threads write to one cache line
     cdef void *scratch = NULL
     if scratch_bytes:
@@ -92,7 +99,7 @@ cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ss
         if scratch == NULL:
             out_of_memory()
             return
-    quernel_run(kernel, args, units, grain * max(1, grains // (threads * RANGES_PER_THREAD)), threads, scratch, stride)
+    quernel_run(kernel, args, units, length, threads, units > grain, scratch, stride)
     if scratch != NULL:
         pool_give(scratch)
 
