@@ -299,3 +299,14 @@ def test_input_states_the_shape():
     ids = np.array([[1, 2]])
     assert L.Input((2,), dtype="int64")(ids).dtype == np.int64
     np.testing.assert_array_equal(L.InputLayer((8, 8, 3))(X).numpy(), X)
+
+
+def test_a_sequential_that_starts_with_an_input_has_its_weights_at_once():
+    model = qn.Sequential([L.Input((6, 6, 1)), L.Conv2D(2, 3), L.Flatten()])
+    assert model.count_params() == 20
+    model.add(L.Dense(3))
+    assert model.count_params() == 20 + 32 * 3 + 3
+    assert len(qn.optimizers.Adam(parameters=model.parameters()).param_groups[0]["params"]) == 4
+    assert not qn.Sequential([L.Input((None, 5)), L.LSTM(4)]).built  # any length: the first call tells
+    with pytest.raises(ValueError, match=r"Conv2D .* expected input \(batch, height, width, channels\)"):
+        qn.Sequential([L.Input((4,)), L.Conv2D(3, 3)])

@@ -104,7 +104,7 @@ cdef class Table:
 
 
 cdef int run(int id, Table table, hyper, int expected) except -1:
-    cdef cnp.ndarray hyper_ = np.require(hyper, np.float64, "CA")
+    cdef cnp.ndarray hyper_ = cnp.PyArray_FROM_OTF(hyper, cnp.NPY_FLOAT64, cnp.NPY_ARRAY_CARRAY_RO)
     cdef optim_args a
     if hyper_.size != expected:
         raise ValueError(f"optimizer update: expected {expected} values in hyper, got {hyper_.size}")

@@ -335,6 +335,8 @@ def _once(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
 
 def _map(f: Callable[[Any], Any], x: Any) -> Any:
     """`f` of an input, or of each of a list, tuple or dict of inputs. A list of numbers is one input."""
+    if isinstance(x, Tensor):
+        return f(x)
     if isinstance(x, dict):
         return {key: _map(f, entry) for key, entry in x.items()}
     if isinstance(x, list | tuple) and x and all(isinstance(entry, Tensor | np.ndarray) for entry in x):

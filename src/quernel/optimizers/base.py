@@ -257,11 +257,14 @@ class Optimizer:
                     continue
                 step = self.updates_of.get(id(p), 0) + 1
                 key = (index, p.data.dtype.char, step - self.iterations)
-                batch = batches.setdefault(key, _Batch(options, step))
+                batch = batches.get(key)
+                if batch is None:
+                    batch = batches[key] = _Batch(options, step, slots={slot: [] for slot in names})
                 batch.parameters.append(p)
                 batch.grads.append(self._gradient(p))
-                for slot in names:
-                    batch.slots.setdefault(slot, []).append(self._slot(p, slot))
+                kept = self.slots_of.get(id(p)) or self._new_slots(p, names)
+                for slot, arrays in batch.slots.items():
+                    arrays.append(self._slot(p, kept, slot))
         return batches
 
     def _gradient(self, p: Parameter) -> np.ndarray:
@@ -269,19 +272,23 @@ class Optimizer:
             raise TypeError(
                 f"{self.name}: the gradient of {p.name!r} must be a tensor, got {type(p.grad).__name__}"
             )
-        grad = p.grad.data
-        if grad.shape != p.shape or grad.dtype != p.dtype:
+        grad, data = p.grad.data, p.data
+        if grad.shape != data.shape or grad.dtype != data.dtype:
             raise ValueError(
                 f"{self.name}: parameter {p.name!r} is {p.dtype} {p.shape}, but its gradient is "
                 f"{grad.dtype} {grad.shape}"
             )
-        return grad if grad.flags.c_contiguous and grad.flags.writeable else B.copy(grad)
+        return grad if grad.flags.carray else B.copy(grad)
 
-    def _slot(self, p: Parameter, slot: str) -> np.ndarray:
-        array = self.slots_of.setdefault(id(p), {}).get(slot)
+    def _new_slots(self, p: Parameter, names: Iterable[str]) -> dict[str, np.ndarray]:
+        kept = self.slots_of[id(p)] = {slot: np.zeros(p.shape, p.dtype) for slot in names}
+        return kept
+
+    def _slot(self, p: Parameter, kept: dict[str, np.ndarray], slot: str) -> np.ndarray:
+        array, data = kept.get(slot), p.data
         if array is None:
-            array = self.slots_of[id(p)][slot] = np.zeros(p.shape, p.dtype)
-        if array.shape != p.shape or array.dtype != p.dtype:
+            array = kept[slot] = np.zeros(p.shape, p.dtype)
+        if array.shape != data.shape or array.dtype != data.dtype:
             raise ValueError(
                 f"{self.name}: parameter {p.name!r} is {p.dtype} {p.shape}, but was {array.dtype} "
                 f"{array.shape} at the last step; make a new optimizer for it"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from quernel.layers.base import Layer
+from quernel.layers.core import InputLayer
 from quernel.layers.shapes import as_shape
 from quernel.layers.state import Tree
 from quernel.tensor import Tensor
@@ -41,12 +42,16 @@ class Sequential(Model):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Put a layer at the end; its weights are made at the next call or `build`."""
+        """Put a layer at the end. Its weights are made at once if the first layer is an `Input` that leaves no size
+        but the batch's open, else at the next call or `build`."""
         if not isinstance(layer, Layer):
             hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
             raise TypeError(f"{self.label}: expected a layer, got {layer!r}{hint}")
         self.layers.append(layer)
         self.built = False
+        first = self.layers[0]
+        if isinstance(first, InputLayer) and None not in first.batch_shape[1:]:
+            self.build(first.batch_shape)
 
     def pop(self) -> Layer:
         """Take the last layer away and return it.
