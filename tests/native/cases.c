@@ -7,6 +7,7 @@
 
 enum { WIDEST_TILE = 32 };                           /* columns, on any machine */
 enum how { PACKED, TRANSPOSED, IN_PLACE, BY_BLOCK }; /* B of a product */
+enum way { TILES, GATHERED, DOTS };                  /* a convolution's inputs */
 
 #define CEIL_DIV(a, b) (((a) + (b) - 1) / (b))
 #define COUNT(array) ((ptrdiff_t)(sizeof(array) / sizeof(array)[0]))

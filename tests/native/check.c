@@ -72,7 +72,7 @@ int64_t below(int64_t n) { return (int64_t)(next() % (uint64_t)n); }
 
 void run(int real, int id, const void *args, ptrdiff_t units, ptrdiff_t scratch_bytes)
 {
-    void *scratch = take((size_t)scratch_bytes);
+    void *scratch = scratch_bytes ? take((size_t)scratch_bytes) : NULL;
     called[real][id] = 1;
     if (units > 1) table->fn[real][id](args, 0, units / 2, scratch);
     table->fn[real][id](args, units / 2, units, scratch);

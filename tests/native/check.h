@@ -16,7 +16,7 @@ double uniform(void);     /* in (-1, 1) */
 int64_t below(int64_t n); /* 0 ... n - 1 */
 void done(void);          /* of a case: frees its memory, and fails if a frame was written to */
 
-/* Starts a kernel over its units in two ranges, with that much scratch. */
+/* Starts a kernel over its units in two ranges, with that much scratch; 0: NULL. */
 void run(int real, int id, const void *args, ptrdiff_t units, ptrdiff_t scratch_bytes);
 
 /* The n numbers (int64_t if real < 0) at y, under a name. */

@@ -22,31 +22,17 @@ static ptrdiff_t *FN(runs)(const struct FN(image) * s, ptrdiff_t *R, ptrdiff_t *
     return offset;
 }
 
-static void FN(direct)(struct FN(image) s, int gather, int activation)
+static void FN(direct)(struct FN(image) s, enum way way, int activation)
 {
     const ptrdiff_t OH = FN(outputs)(s.H, s.pad_h, s.KH, s.d_h, s.s_h),
                     OW = FN(outputs)(s.W, s.pad_w, s.KW, s.d_w, s.s_w);
-    const ptrdiff_t cols = s.K / s.groups, depth_t = s.C / s.groups, taps = s.KH * s.KW, tile = table->tile_cols[THIS];
-    const ptrdiff_t panels = CEIL_DIV(cols, tile), Wp = s.W + 2 * s.pad_w, row_block = 2, span = (s.KH - 1) * s.d_h + 1;
+    const ptrdiff_t cols = s.K / s.groups, depth_t = s.C / s.groups, taps = s.KH * s.KW, lanes = table->lanes[THIS];
+    const ptrdiff_t Wp = s.W + 2 * s.pad_w, row_block = 2, span = (s.KH - 1) * s.d_h + 1;
     const ptrdiff_t padded = ((row_block - 1) * s.s_h + span) * Wp * s.C + 64, pixels = row_block * OW;
     const REAL *x = FN(draw)(s.N * s.H * s.W * s.C);
-    REAL *y = FN(blank)(s.N * OH * OW * s.K), *packed = FN(blank)(s.groups * panels * taps * depth_t * tile);
-    const struct conv_pack_args pack = {.packed = packed,
-                                        .w = FN(draw)(taps * depth_t * s.K),
-                                        .taps_h = s.KH,
-                                        .taps_w = s.KW,
-                                        .tap_h = s.KW * depth_t * s.K,
-                                        .tap_w = depth_t * s.K,
-                                        .depth_t = depth_t,
-                                        .w_i = s.K,
-                                        .w_j = 1,
-                                        .w_g = cols,
-                                        .cols = cols,
-                                        .panels = panels};
-    run(THIS, K_conv_pack, &pack, s.groups * panels, 0);
+    REAL *y = FN(blank)(s.N * OH * OW * s.K);
     struct conv_args a = {.y = y,
                           .x = x,
-                          .packed = packed,
                           .bias = FN(draw)(s.K),
                           .y_n = OH * OW * s.K,
                           .y_h = OW * s.K,
@@ -68,15 +54,35 @@ static void FN(direct)(struct FN(image) s, int gather, int activation)
                           .groups = s.groups,
                           .cols = cols,
                           .padded = s.pad_h || s.pad_w,
-                          .gather = gather,
+                          .gather = way == GATHERED,
+                          .dot = way == DOTS,
                           .activation = activation,
                           .alpha = 0.25};
     a.offset = FN(runs)(&s, &a.R, &a.run);
+    const ptrdiff_t width = a.dot ? CONV_DOT_COLS : table->tile_cols[THIS], panels = CEIL_DIV(cols, width);
+    const ptrdiff_t depth = a.dot ? a.R * CEIL_DIV(a.run, lanes) * lanes : taps * depth_t;
+    REAL *packed = FN(blank)(s.groups * panels * depth * width);
+    const struct conv_pack_args pack = {.packed = packed,
+                                        .w = FN(draw)(taps * depth_t * s.K),
+                                        .taps_h = s.KH,
+                                        .taps_w = s.KW,
+                                        .tap_h = s.KW * depth_t * s.K,
+                                        .tap_w = depth_t * s.K,
+                                        .depth_t = depth_t,
+                                        .w_i = s.K,
+                                        .w_j = 1,
+                                        .w_g = cols,
+                                        .cols = cols,
+                                        .panels = panels,
+                                        .run = a.run};
+    run(THIS, a.dot ? K_conv_pack_dot : K_conv_pack, &pack, s.groups * panels * (a.dot ? a.R : 1), 0);
+    a.packed = packed;
     run(THIS, K_conv_rows, &a, s.N * CEIL_DIV(OH, row_block), FN(scratch)(padded + pixels * taps * depth_t));
-    result(THIS, y, s.N * OH * OW * s.K, (double)(taps * depth_t) + 8, 8,
-           "conv %tdx%td %td-%td gather %d activation %d", s.H, s.W, s.C, s.K, gather, activation);
+    result(THIS, y, s.N * OH * OW * s.K, (double)(taps * depth_t) + 8, 8, "conv %tdx%td %td-%td way %d activation %d",
+           s.H, s.W, s.C, s.K, way, activation);
 
     const ptrdiff_t row_blocks = CEIL_DIV(OH, row_block), items = s.N * row_blocks, chunk = CEIL_DIV(items, 2);
+    const ptrdiff_t dy_cols = CEIL_DIV(cols, table->tile_cols[THIS]) * table->tile_cols[THIS];
     REAL *dw = FN(blank)(2 * taps * depth_t * s.K);
     struct conv_filter_args f = {.partial = dw,
                                  .x = x,
@@ -98,51 +104,64 @@ static void FN(direct)(struct FN(image) s, int gather, int activation)
                                  .items = items,
                                  .chunk = chunk,
                                  .groups = s.groups,
-                                 .gather = gather};
+                                 .gather = a.gather};
     f.offset = FN(runs)(&s, &f.R, &f.run);
-    run(THIS, K_conv_filter, &f, CEIL_DIV(items, chunk),
-        FN(scratch)(padded + pixels * (panels * tile + taps * depth_t)));
+    run(THIS, K_conv_filter, &f, CEIL_DIV(items, chunk), FN(scratch)(padded + pixels * (dy_cols + taps * depth_t)));
     result(THIS, dw, CEIL_DIV(items, chunk) * taps * depth_t * s.K, (double)(s.N * OH * OW) + 4, 0,
-           "conv filter gradient %tdx%td %td-%td gather %d", s.H, s.W, s.C, s.K, gather);
+           "conv filter gradient %tdx%td %td-%td way %d", s.H, s.W, s.C, s.K, way);
     done();
 }
 
-static void FN(depthwise)(struct FN(image) s)
+/* Groups of G channels, in and out. */
+static void FN(grouped)(struct FN(image) s)
 {
     const ptrdiff_t OH = FN(outputs)(s.H, s.pad_h, s.KH, s.d_h, s.s_h),
                     OW = FN(outputs)(s.W, s.pad_w, s.KW, s.d_w, s.s_w);
-    const ptrdiff_t taps = s.KH * s.KW, C = s.C;
-    REAL *y = FN(blank)(s.N * OH * OW * C), *dx = FN(blank)(s.N * s.H * s.W * C), *dw = FN(blank)(s.N * taps * C);
-    struct conv_depthwise_args a = {.out = y,
-                                    .x = FN(draw)(s.N * s.H * s.W * C),
-                                    .dy = FN(draw)(s.N * OH * OW * C),
-                                    .w = FN(draw)(taps * C),
-                                    .bias = FN(draw)(C),
-                                    .w_tap = C,
-                                    .N = s.N,
-                                    .H = s.H,
-                                    .W = s.W,
-                                    .C = C,
-                                    .KH = s.KH,
-                                    .KW = s.KW,
-                                    .top = s.pad_h,
-                                    .left = s.pad_w,
-                                    .s_h = s.s_h,
-                                    .s_w = s.s_w,
-                                    .d_h = s.d_h,
-                                    .d_w = s.d_w,
-                                    .OH = OH,
-                                    .OW = OW,
-                                    .chunk = 1,
-                                    .activation = ACT_RELU};
-    run(THIS, K_conv_depthwise_forward, &a, s.N * OH, 0);
-    result(THIS, y, s.N * OH * OW * C, (double)taps + 2, 0, "depthwise %tdx%td %td", s.H, s.W, C);
-    a.out = dx;
-    run(THIS, K_conv_depthwise_backward_input, &a, s.N * s.H, 0);
-    result(THIS, dx, s.N * s.H * s.W * C, (double)taps, 0, "depthwise dx %tdx%td %td", s.H, s.W, C);
-    a.out = dw;
-    run(THIS, K_conv_depthwise_backward_kernel, &a, s.N, 0);
-    result(THIS, dw, s.N * taps * C, (double)(OH * OW), 0, "depthwise dw %tdx%td %td", s.H, s.W, C);
+    const ptrdiff_t taps = s.KH * s.KW, C = s.C, G = C / s.groups, lanes = table->lanes[THIS];
+    const ptrdiff_t Cp = CEIL_DIV(C, lanes) * lanes;
+    REAL *y = FN(blank)(s.N * OH * OW * C), *dx = FN(blank)(s.N * s.H * s.W * C), *dw = FN(blank)(taps * G * C);
+    REAL *w = FN(draw)(taps * G * C), *packed = FN(blank)(taps * G * Cp), *partial = FN(blank)(s.N * taps * G * Cp);
+    struct conv_grouped_pack_args p = {.packed = packed, .w = w, .C = C, .Cp = Cp, .G = G, .taps = taps, .slices = 1};
+    struct conv_grouped_args a = {.out = y,
+                                  .x = FN(draw)(s.N * s.H * s.W * C),
+                                  .packed = packed,
+                                  .bias = FN(draw)(C),
+                                  .Cp = Cp,
+                                  .N = s.N,
+                                  .H = s.H,
+                                  .W = s.W,
+                                  .C = C,
+                                  .G = G,
+                                  .KH = s.KH,
+                                  .KW = s.KW,
+                                  .top = s.pad_h,
+                                  .left = s.pad_w,
+                                  .s_h = s.s_h,
+                                  .s_w = s.s_w,
+                                  .d_h = s.d_h,
+                                  .d_w = s.d_w,
+                                  .OH = OH,
+                                  .OW = OW,
+                                  .chunk = 1,
+                                  .row_block = 2,
+                                  .activation = ACT_LEAKY_RELU,
+                                  .alpha = 0.25};
+    const REAL *x = a.x, *dy = FN(draw)(s.N * OH * OW * C);
+    run(THIS, K_conv_grouped_pack, &p, taps, 0);
+    run(THIS, K_conv_grouped_forward, &a, s.N * OH, 0);
+    result(THIS, y, s.N * OH * OW * C, (double)(taps * G) + 2, 0, "grouped conv %tdx%td %td of %td", s.H, s.W, C, G);
+
+    p.transposed = 1;
+    run(THIS, K_conv_grouped_pack, &p, taps, 0);
+    a.out = dx, a.x = dy, a.bias = NULL, a.activation = ACT_LINEAR;
+    run(THIS, K_conv_grouped_backward_input, &a, s.N * s.H, 0);
+    result(THIS, dx, s.N * s.H * s.W * C, (double)(taps * G), 0, "grouped conv dx %tdx%td %td of %td", s.H, s.W, C, G);
+
+    a.out = partial, a.x = x, a.dy = dy;
+    run(THIS, K_conv_grouped_backward_kernel, &a, s.N, FN(scratch)(s.W * C));
+    p.packed = partial, p.w = dw, p.slices = s.N, p.transposed = 0;
+    run(THIS, K_conv_grouped_unpack, &p, taps, 0);
+    result(THIS, dw, taps * G * C, (double)(s.N * OH * OW), 0, "grouped conv dw %tdx%td %td of %td", s.H, s.W, C, G);
     done();
 }
 
@@ -179,18 +198,22 @@ static void FN(convolutions)(void)
 {
     for (ptrdiff_t i = 0; i < COUNT(WIDTHS); i++) {
         const ptrdiff_t n = WIDTHS[i];
-        FN(direct)((struct FN(image)){2, 5, 6, n, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1}, i % 2, ACT_LINEAR);
+        FN(direct)((struct FN(image)){2, 5, 6, n, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1}, i % 3, ACT_LINEAR);
         FN(direct)((struct FN(image)){1, 4, 9, 3, n, 3, 2, 0, 0, 1, 1, 1, 1, 1}, i % 2, ACT_RELU);
-        FN(direct)((struct FN(image)){1, 3, n, 2, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1}, 0, ACT_TANH);
-        FN(depthwise)((struct FN(image)){2, 5, 6, n, n, 3, 3, 1, 1, 1, 1, 1, 1, n});
-        FN(depthwise)((struct FN(image)){2, 6, n, 3, 3, 2, 3, 0, 1, 2, 2, 1, 2, 3});
+        FN(direct)((struct FN(image)){1, 3, n, 2, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1}, TILES, ACT_TANH);
+        FN(direct)((struct FN(image)){1, 9, n, 7, 1 + n % 5, 3, 3, 1, 1, 1, 1, 1, 1, 1}, DOTS, ACT_TANH);
+        for (ptrdiff_t G = 1; G <= 16 / (ptrdiff_t)sizeof(REAL); G *= 2) { /* a vector of any machine holds a group */
+            FN(grouped)((struct FN(image)){2, 5, 6, n * G, n * G, 3, 3, 1, 1, 1, 1, 1, 1, n});
+            FN(grouped)((struct FN(image)){2, 6, n + 2, 3 * G, 3 * G, 2, 3, 0, 1, 2, 2, 1, 2, 3});
+            FN(grouped)((struct FN(image)){1, 7, n + 2, 8, 8, 3, 3, 1, 1, 1, 2, 1, 1, 8 / G});
+        }
         FN(columns)((struct FN(image)){2, 5, 4, n, n, 3, 3, 1, 1, 1, 1, 1, 1, 1});
     }
-    for (int gather = 0; gather < 2; gather++) {
-        FN(direct)((struct FN(image)){2, 9, 11, 4, 6, 3, 3, 1, 1, 2, 2, 1, 1, 1}, gather, ACT_LINEAR);
-        FN(direct)((struct FN(image)){1, 11, 10, 3, 5, 3, 3, 0, 2, 1, 2, 2, 3, 1}, gather, ACT_ELU);
-        FN(direct)((struct FN(image)){1, 7, 8, 12, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4}, gather, ACT_SIGMOID);
-        FN(direct)((struct FN(image)){1, 23, 23, 3, 17, 7, 7, 3, 3, 2, 2, 1, 1, 1}, gather, ACT_RELU);
+    for (int way = TILES; way <= DOTS; way++) {
+        FN(direct)((struct FN(image)){2, 9, 11, 4, 6, 3, 3, 1, 1, 2, 2, 1, 1, 1}, way, ACT_LINEAR);
+        FN(direct)((struct FN(image)){1, 11, 10, 3, 5, 3, 3, 0, 2, 1, 2, 2, 3, 1}, way, ACT_ELU);
+        FN(direct)((struct FN(image)){1, 7, 8, 12, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4}, way, ACT_SIGMOID);
+        FN(direct)((struct FN(image)){1, 23, 23, 3, 17, 7, 7, 3, 3, 2, 2, 1, 1, 1}, way, ACT_RELU);
     }
     FN(columns)((struct FN(image)){1, 7, 9, 3, 3, 2, 3, 1, 0, 2, 1, 2, 2, 1});
 }

@@ -3,7 +3,7 @@ static void FN(activation)(int kind, ptrdiff_t n, double size)
 {
     REAL *y = FN(blank)(n), *dx = FN(blank)(n), *x = FN(draw)(n), *dy = FN(draw)(n);
     for (ptrdiff_t i = 0; i < n; i++) x[i] *= (REAL)size;
-    struct activation_args a = {.out = y, .saved = x, .alpha = 0.25};
+    struct activation_args a = {.out = y, .saved = x, .alpha = 0.25, .stream = n % 2};
     run(THIS, K_activation_forward_linear + kind, &a, n, 0);
     result(THIS, y, n, 2 * size, 16, "activation %d n %td size %g", kind, n, size);
     const int saves_input = kind == ACT_SILU || kind == ACT_GELU || kind == ACT_GELU_TANH;
@@ -28,7 +28,8 @@ static void FN(bias_activation)(int kind, ptrdiff_t M, ptrdiff_t C)
                                            .kind = kind,
                                            .M = M,
                                            .C = C,
-                                           .rows = rows};
+                                           .rows = rows,
+                                           .stream = C % 2 == 0};
     const struct reduce_args sum = {
         .y = dbias, .partial = partial, .scale = 1, .joins = REDUCE_SUM, .J = C, .chunks = chunks};
     run(THIS, K_bias_activation_backward, &a, chunks, 0);
@@ -53,7 +54,7 @@ static void FN(activations)(void)
 static struct map_args FN(map)(void *y, ptrdiff_t y_bytes, ptrdiff_t n, ptrdiff_t step_0, ptrdiff_t step_1)
 {
     const ptrdiff_t real = sizeof(REAL), steps[] = {step_0, step_1, 1};
-    struct map_args m = {.y = y, .dims = 2, .shape = {3, n}, .y_stride_bytes = {n * y_bytes, y_bytes}};
+    struct map_args m = {.y = y, .dims = 2, .shape = {3, n}, .y_stride_bytes = {n * y_bytes, y_bytes}, .stream = n > 8};
     for (int o = 0; o < MAP_OPERANDS; o++) {
         const ptrdiff_t bytes = o == 2 ? 1 : real;
         m.stride_bytes[o][0] = n * steps[o] * bytes;

@@ -29,7 +29,8 @@ static void FN(norm)(ptrdiff_t M, ptrdiff_t C, ptrdiff_t chunk_lines, double mea
                                   .shape = shape,
                                   .epsilon = 1e-3,
                                   .relu = relu,
-                                  .reverse = 1};
+                                  .reverse = 1,
+                                  .stream = relu};
     run(THIS, K_batch_norm_statistics, &f, units, NORM_SCRATCH_BYTES);
     run(THIS, K_batch_norm_finish, &f, C, NORM_SCRATCH_BYTES);
     run(THIS, K_batch_norm_normalise, &f, units, NORM_SCRATCH_BYTES);
@@ -50,7 +51,8 @@ static void FN(norm)(ptrdiff_t M, ptrdiff_t C, ptrdiff_t chunk_lines, double mea
                                          .mean = mean_,
                                          .inv_std = inv_std,
                                          .shape = shape,
-                                         .relu = relu};
+                                         .relu = relu,
+                                         .stream = relu};
     run(THIS, K_batch_norm_backward_sums, &b, units, NORM_SCRATCH_BYTES);
     run(THIS, K_batch_norm_backward_finish, &b, C, NORM_SCRATCH_BYTES);
     run(THIS, K_batch_norm_backward_apply, &b, units, NORM_SCRATCH_BYTES);

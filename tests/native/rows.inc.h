@@ -33,6 +33,13 @@ static void FN(pool)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, ptrdiff
     result(-1, places, n_y, 0, 0, "max pool index %tdx%td %td window %td stride %td", H, W, C, window, stride);
     run(THIS, K_max_pool2d_backward, &b, N * H, scratch);
     result(THIS, dx, n_x, covering, 0, "max pool dx %tdx%td %td window %td stride %td", H, W, C, window, stride);
+    if (bytes == 1) {
+        REAL *scattered = FN(blank)(n_x);
+        b.out = scattered;
+        run(THIS, K_max_pool2d_scatter, &b, N, scratch);
+        result(THIS, scattered, n_x, covering, 0, "max pool scattered %tdx%td %td window %td", H, W, C, window);
+        b.out = dx;
+    }
     run(THIS, K_avg_pool2d_forward, &a, N * OH, scratch);
     result(THIS, y, n_y, 2.0 * (double)window, 0, "mean pool %tdx%td %td window %td stride %td", H, W, C, window,
            stride);
@@ -90,11 +97,11 @@ static void FN(softmax)(ptrdiff_t R, ptrdiff_t C)
         run(THIS, K_softmax_xent_forward, &e, R, 0);
         result(THIS, loss, R, 8 * terms, 8, "cross-entropy %td x %td weighted %d", R, C, weighted);
         result(THIS, lse, R, terms, 8, "cross-entropy lse %td x %td weighted %d", R, C, weighted);
-        run(THIS, K_softmax_xent_backward, &e, R, 0);
+        run(THIS, K_softmax_xent_backward, &e, R, weighted * FN(scratch)(C)); /* scratch: past the caches */
         result(THIS, dx, n, 8 * terms, 0, "cross-entropy dx %td x %td weighted %d", R, C, weighted);
         run(THIS, K_softmax_xent_soft_forward, &e, R, 0);
         result(THIS, loss, R, 8 * terms, 8, "soft cross-entropy %td x %td weighted %d", R, C, weighted);
-        run(THIS, K_softmax_xent_soft_backward, &e, R, 0);
+        run(THIS, K_softmax_xent_soft_backward, &e, R, weighted * FN(scratch)(C));
         result(THIS, dx, n, 8 * terms, 0, "soft cross-entropy dx %td x %td weighted %d", R, C, weighted);
     }
     done();
