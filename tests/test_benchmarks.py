@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import quernel as qn
-from benchmarks import roofline, sweep, tune
+from benchmarks import company, roofline, sweep, tune
 from benchmarks.sides.quernel_side import Side
 from benchmarks.versus import compared
 from benchmarks.work import Work
@@ -95,3 +95,9 @@ def test_tune_times_the_cases_that_a_word_picks(capsys, monkeypatch):
     with qn.num_threads(1):
         tune.child("matmul 128x128 @")
     assert '"matmul 128x128 @ 128x128"' in capsys.readouterr().out
+
+
+def test_company_measures_every_kind():
+    rows = list(company.measure(2, bursts=1, seconds=1e-3))
+    assert {row["kind"] for row in rows} == {"small", "neighbour", "callers", "denormal"}
+    assert all(row["ratio"] > 0 for row in rows)
