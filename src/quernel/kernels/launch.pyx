@@ -81,17 +81,12 @@ cdef void out_of_memory() noexcept nogil:
     launch_failed = 1
 
 
-cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
-                    size_t scratch_bytes) noexcept nogil:
-    """kernel(args, lo, hi, scratch) over [0, units), in ranges, on as many threads as find work.
-
-    A grain is the units that keep a core busy for 20 to 30 microseconds, by estimate: no thread is woken for less.
-    """
+cdef void run_ranges(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, bint rouse,
+                     size_t scratch_bytes) noexcept nogil:
+    """kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`; with `rouse` sleeping helpers are woken."""
     if units <= 0:
         return
-    cdef Py_ssize_t least = max(1, grain // PARTS_OF_GRAIN)
-    cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), ceil_div(units, least))
-    cdef Py_ssize_t length = max(least, units // (threads * RANGES_PER_THREAD))
+    cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), ceil_div(units, length))
     cdef size_t stride = (scratch_bytes + 127) // 64 * 64  # no two threads write to one cache line
     cdef void *scratch = NULL
     if scratch_bytes:
@@ -99,9 +94,19 @@ cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ss
         if scratch == NULL:
             out_of_memory()
             return
-    quernel_run(kernel, args, units, length, threads, units > grain, scratch, stride)
+    quernel_run(kernel, args, units, length, threads, rouse, scratch, stride)
     if scratch != NULL:
         pool_give(scratch)
+
+
+cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
+                    size_t scratch_bytes) noexcept nogil:
+    """As run_ranges, where units may be grouped in any way.
+
+    A grain is the units that keep a core busy for 20 to 30 microseconds, by estimate: no thread is woken for less.
+    """
+    cdef Py_ssize_t least = max(1, grain // PARTS_OF_GRAIN), threads = quernel_threads()
+    run_ranges(kernel, args, units, max(least, units // (threads * RANGES_PER_THREAD)), units > grain, scratch_bytes)
 
 
 cdef int finish() except -1:
