@@ -1,8 +1,9 @@
 /* elementwise.inc.h   See elementwise.h. The loops are in map.inc.h; here is what happens to one vector. */
+#include "elementwise_power.inc.h"
 
 /* sin and cos: x = q pi/2 + r with |r| <= pi/4, then the Taylor series of sin r or cos r, whose first term left out is
  * below half an ulp. pi/2 is split in three so that q times the first two is exact for |x| up to TRIG_LIMIT (Cody and
- * Waite 1980); lanes beyond go through the C library, as does pow. */
+ * Waite 1980); lanes beyond go through the C library. */
 #if REAL_IS_DOUBLE
 #define LIBM(function) function
 #define PI_2_HIGH 0x1.921fb544p0 /* 33 bits */
@@ -69,11 +70,6 @@ QUERNEL_INLINE vec FN(vcos)(vec x)
     return y;
 }
 
-QUERNEL_INLINE vec FN(vpow)(vec a, vec b)
-{
-    for (ptrdiff_t i = 0; i < VL; i++) a[i] = LIBM(pow)(a[i], b[i]);
-    return a;
-}
 #undef LIBM
 #undef PI_2_HIGH
 #undef PI_2_MIDDLE
@@ -109,26 +105,26 @@ BINARY_KERNEL(binary_divide, a / b)
 BINARY_KERNEL(binary_maximum, FN(maximum)(a, b))
 BINARY_KERNEL(binary_minimum, FN(minimum)(a, b))
 
-/* One exponent for the row is looked at first: the common ones are a multiplication or two and more exact than pow. */
+/* Exponents that are a multiplication or two, more exact than pow; anything for others. */
+QUERNEL_INLINE vec FN(simple_power)(vec a, REAL exponent)
+{
+    return exponent == 2 ? a * a : exponent == 3 ? a * a * a : exponent == -1 ? 1 / a : FN(vsqrt)(a);
+}
+
+/* One exponent for the row is looked at first. */
 static void FN(binary_power_row)(const struct map_args *m, void *y_n, const char *const *x, ptrdiff_t n)
 {
     REAL *y = y_n;
     const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
     const REAL exponent = step_b == 0 ? *(const REAL *)x[1] : (REAL)NAN;
+    if (exponent != 2 && exponent != 3 && exponent != -1 && exponent != (REAL)0.5) {
+        FN(map_row_binary)(m, y_n, x, n, FN(vpow));
+        return;
+    }
+    const int stream = m->stream && FN(can_stream)(y);
     for (ptrdiff_t i = 0; i < n; i += VL) {
         const vec a = FN(map_lanes)(x[0] + i * step_a, step_a, n - i);
-        vec power;
-        if (exponent == 2)
-            power = a * a;
-        else if (exponent == 3)
-            power = a * a * a;
-        else if (exponent == (REAL)0.5)
-            power = FN(vsqrt)(a);
-        else if (exponent == -1)
-            power = 1 / a;
-        else
-            power = FN(vpow)(a, FN(map_lanes)(x[1] + i * step_b, step_b, n - i));
-        FN(store_upto)(y + i, power, n - i);
+        FN(stream_upto)(y + i, FN(simple_power)(a, exponent), n - i, stream);
     }
 }
 

@@ -70,6 +70,12 @@ QUERNEL_INLINE void FN(map_row_binary)(const struct map_args *m, void *y_n, cons
     REAL *y = y_n;
     const ptrdiff_t step_a = m->stride_bytes[0][m->dims - 1], step_b = m->stride_bytes[1][m->dims - 1];
     ptrdiff_t i = 0;
+    if (step_a == sizeof(REAL) && step_b == 0) {
+        const REAL *a = (const REAL *)x[0];
+        const vec b = FN(splat)(*(const REAL *)x[1]);
+        const int stream = m->stream && FN(can_stream)(y);
+        for (; i + VL <= n; i += VL) FN(stream_upto)(y + i, f(FN(load)(a + i), b), VL, stream);
+    }
     if (step_a == sizeof(REAL) && step_b == sizeof(REAL)) {
         const REAL *a = (const REAL *)x[0], *b = (const REAL *)x[1];
         if (m->stream && FN(can_stream)(y))

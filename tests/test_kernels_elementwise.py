@@ -65,6 +65,35 @@ def test_extremes_hand_nan_on(real):
     same(kernels.unary("sign", a), np.array([np.nan, 1, np.nan, -1, 1], real))
 
 
+def test_power_of_any_float(rng):
+    n = 1 << 16
+    for spread in (87.0, 1.0, 1e-3, 1e-6):  # from all floats to those next to 1, where the exponent is large
+        a = np.exp(rng.uniform(-spread, spread, n)).astype(np.float32)
+        b = (rng.uniform(-1, 1, n) * 10 ** rng.uniform(-3, 8, n)).astype(np.float32)
+        with np.errstate(all="ignore"):
+            exact = np.power(a.astype(np.float64), b.astype(np.float64))
+        y = kernels.binary("power", a, b)
+        least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+        normal = (exact >= least) & (exact <= most)
+        apart = np.abs(y[normal] - exact[normal]) / np.spacing(exact[normal].astype(np.float32))
+        assert apart.max() < 1
+        assert np.isinf(y[exact > 1.0001 * most]).all()
+        assert (y[exact < 0.9999 * least] == 0).all()
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_power_at_the_ends(real):
+    values = [0, 0.5, 1, 1.5, 2, 3, 2.0**23 + 1, 2.0**24, 2.0**40, 1e-30, 1e30, np.inf]
+    signed = np.array([*values, *(-v for v in values), np.nan], real)
+    a, b = np.repeat(signed, len(signed)), np.tile(signed, len(signed))
+    with np.errstate(all="ignore"):
+        exact = np.power(a.astype(np.float64), b.astype(np.float64)).astype(real)
+    exact = np.where(np.abs(exact) < np.finfo(real).tiny, np.copysign(0, exact), exact).astype(real)
+    y = kernels.binary("power", a, b)
+    np.testing.assert_allclose(y, exact, rtol=2 * np.finfo(real).eps)
+    np.testing.assert_array_equal(np.signbit(y[~np.isnan(y)]), np.signbit(exact[~np.isnan(y)]))
+
+
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("exponent", [2.0, 3.0, 0.5, -1.0])
 def test_common_exponents_are_exact(rng, real, exponent):

@@ -56,6 +56,12 @@ def binary(op: str, a: Shape, b: Shape, data: str = "normal") -> Case:
     def make(d: Draw) -> list[Any]:
         if data == "special":
             return [op, d.special(*a), d.special(*b)]
+        if data == "ends":  # whose powers are the same in both real types
+            values = np.array([0, 0.5, 1, 1.5, 2, 3, np.inf, np.nan], d.dtype)
+            return [
+                op,
+                *(d.rng.choice(values, s) * d.rng.choice(np.array([-1, 1], d.dtype), s) for s in (a, b)),
+            ]
         if op == "power":
             return [op, d.uniform(0.05, 9.0, *a), d.normal(*b, std=3.0)]
         return [op, d.normal(*a), d.normal(*b)]
@@ -137,6 +143,7 @@ CASES = [
     *(binary(op, a, b) for op in ("subtract", "multiply", "maximum", "minimum", "power") for a,
       b in PAIRS[3::5]),
     *(binary(op, (9, 67), (9, 67), "special") for op in BINARY if op != "power"),
+    binary("power", (40, 17), (40, 17), "ends"), binary("power", (40, 17), (1,), "ends"),
     *(integer_power(base, e) for base, e in (
         ("any", 2.0), ("any", 3.0), ("any", -1.0), ("any", 0.0), ("positive", 0.5), ("positive", -0.5),
         ("any", 1.0),
