@@ -78,9 +78,8 @@ def test_constants_stand_in_the_sources_once(name, tmp_path):
 def test_every_constant_of_the_blocked_kernels_can_be_tuned(stem):
     text = (tune.ROOT / f"src/quernel/kernels/{stem}.pyx").read_text()
     named = re.findall(r"^    ([A-Z][A-Z_]+) = ", text, re.MULTILINE)
-    assert set(named) == {
-        name.partition(".")[2] for name, c in tune.CONSTANTS.items() if c.path.endswith(f"/{stem}.pyx")
-    }
+    known = {name.partition(".")[2] for name, c in tune.CONSTANTS.items() if c.path.endswith(f"/{stem}.pyx")}
+    assert set(named) == known, "bring CONSTANTS of benchmarks/tune.py up to date"
 
 
 def test_tune_prints_ratios_to_the_present_value():
