@@ -31,22 +31,6 @@ QUERNEL_INLINE vec FN(join_lanes)(int kind, vec a, vec b)
     return kind == REDUCE_MAX ? FN(maximum)(a, b) : kind == REDUCE_MIN ? FN(minimum)(a, b) : a + b;
 }
 
-/* All lanes into one; max and min look for nan apart, as the plain comparison loses it. */
-QUERNEL_INLINE double FN(join_across)(int kind, vec v)
-{
-    if (kind == REDUCE_SUM || kind == REDUCE_DEVIATION) return (double)FN(hsum)(v);
-    REAL lane[VECTOR_BYTES / sizeof(REAL)];
-    int nan = 0;
-    FN(store)(lane, v);
-    for (ptrdiff_t i = 0; i < VL; i++) nan |= lane[i] != lane[i];
-    for (ptrdiff_t half = VL / 2; half > 0; half /= 2)
-        for (ptrdiff_t i = 0; i < half; i++) {
-            const REAL a = lane[i], b = lane[i + half];
-            lane[i] = (kind == REDUCE_MAX) == (a > b) ? a : b;
-        }
-    return nan ? (double)NAN : (double)lane[0];
-}
-
 /* p[i] joined with lane i, for the first n lanes, or all if n >= VL. */
 QUERNEL_INLINE void FN(join_wide)(int kind, double *restrict p, vec v, ptrdiff_t n)
 {
@@ -61,27 +45,73 @@ QUERNEL_INLINE void FN(join_wide)(int kind, double *restrict p, vec v, ptrdiff_t
     for (ptrdiff_t i = 0; i < lanes; i++) p[i] = (double)so_far[i];
 }
 
-/* x[0..n), contiguous. Four independent accumulators hide the latency of an addition. */
-QUERNEL_INLINE double FN(fold_row)(int kind, const REAL *x, ptrdiff_t n, REAL mean)
+/* x[0..n), contiguous, lane by lane. Four independent accumulators hide the latency of an addition. */
+QUERNEL_INLINE vec FN(fold_block)(int kind, const REAL *x, ptrdiff_t n, REAL mean)
 {
     enum { STREAMS = 4 };
     const REAL fill = kind == REDUCE_DEVIATION ? mean : FN(neutral)(kind);
     const vec start = FN(splat)(FN(neutral)(kind)), m = FN(splat)(mean);
-    double folded = (double)FN(neutral)(kind);
-    for (ptrdiff_t block = 0; block < n; block += STREAMS * WIDE_STEPS * VL) {
-        const ptrdiff_t left = n - block, end = left < STREAMS * WIDE_STEPS * VL ? left : STREAMS * WIDE_STEPS * VL;
-        vec acc[STREAMS] = {start, start, start, start};
-        ptrdiff_t i = 0;
-        for (; i + STREAMS * VL <= end; i += STREAMS * VL)
-            for (int s = 0; s < STREAMS; s++) acc[s] = FN(fold)(kind, acc[s], FN(load)(x + block + i + s * VL), m);
-        for (int s = 0; s < STREAMS; s++) {
-            const ptrdiff_t at = i + s * VL;
-            if (at < end) acc[s] = FN(fold)(kind, acc[s], FN(load_upto)(x + block + at, end - at, fill), m);
-        }
-        const vec low = FN(join_lanes)(kind, acc[0], acc[1]), high = FN(join_lanes)(kind, acc[2], acc[3]);
-        folded = FN(join)(kind, folded, FN(join_across)(kind, FN(join_lanes)(kind, low, high)));
+    vec acc[STREAMS] = {start, start, start, start};
+    ptrdiff_t i = 0;
+    for (; i + STREAMS * VL <= n; i += STREAMS * VL)
+        for (int s = 0; s < STREAMS; s++) acc[s] = FN(fold)(kind, acc[s], FN(load)(x + i + s * VL), m);
+    for (int s = 0; s < STREAMS; s++) {
+        const ptrdiff_t at = i + s * VL;
+        if (at < n) acc[s] = FN(fold)(kind, acc[s], FN(load_upto)(x + at, n - at, fill), m);
     }
-    return folded;
+    return FN(join_lanes)(kind, FN(join_lanes)(kind, acc[0], acc[1]), FN(join_lanes)(kind, acc[2], acc[3]));
+}
+
+/* The sum of x[0..n), contiguous. Each lane adds up the blocks and, apart, what their additions round off (Knuth, The
+ * Art of Computer Programming 2, 4.2.2, theorem B): as good as double without conversions. */
+QUERNEL_INLINE double FN(sum_row)(int kind, const REAL *x, ptrdiff_t n, REAL mean)
+{
+    const ptrdiff_t block = 4 * WIDE_STEPS * VL;
+    vec sum = FN(fold_block)(kind, x, n < block ? n : block, mean), lost = {0};
+    for (ptrdiff_t i = block; i < n; i += block) {
+        const vec part = FN(fold_block)(kind, x + i, n - i < block ? n - i : block, mean);
+        const vec next = sum + part, added = next - sum;
+        lost += (sum - (next - added)) + (part - added);
+        sum = next;
+    }
+    if (n <= block) return (double)FN(hsum)(sum);
+    const double total = (double)FN(hsum)(sum), rest = (double)FN(hsum)(lost);
+    return rest == rest ? total + rest : total; /* nan: from infinities in the sum */
+}
+
+/* The largest or smallest of x[0..n), contiguous, or nan. The plain comparison loses nan: 0 x tells of it, and of
+ * infinities, which are then told apart. */
+QUERNEL_INLINE double FN(extreme_row)(int kind, const REAL *x, ptrdiff_t n)
+{
+    enum { STREAMS = 4 };
+    const vec start = FN(splat)(FN(neutral)(kind));
+    vec best[STREAMS] = {start, start, start, start}, zero[STREAMS] = {{0}};
+    ptrdiff_t i = 0;
+#define NEXT(s, v)                                                                                                     \
+    do {                                                                                                               \
+        best[s] = kind == REDUCE_MAX ? FN(vmax)(v, best[s]) : FN(vmin)(v, best[s]);                                    \
+        zero[s] += 0 * (v);                                                                                            \
+    } while (0)
+    for (; i + STREAMS * VL <= n; i += STREAMS * VL)
+        for (int s = 0; s < STREAMS; s++) NEXT(s, FN(load)(x + i + s * VL));
+    for (; i < n; i += VL) {
+        const ptrdiff_t left = n - i;
+        best[0] = FN(join_lanes)(kind, FN(load_upto)(x + i, left, FN(neutral)(kind)), best[0]);
+    }
+#undef NEXT
+    const vec all =
+        FN(join_lanes)(kind, FN(join_lanes)(kind, best[0], best[1]), FN(join_lanes)(kind, best[2], best[3]));
+    const vec doubt = (zero[0] + zero[1]) + (zero[2] + zero[3]);
+    if (FN(any)(all != all)) return (double)NAN;
+    if (FN(any)(doubt != doubt))
+        for (i = 0; i < n; i++)
+            if (x[i] != x[i]) return (double)NAN;
+    return (double)(kind == REDUCE_MAX ? FN(hmax)(all) : -FN(hmax)(-all));
+}
+
+QUERNEL_INLINE double FN(fold_row)(int kind, const REAL *x, ptrdiff_t n, REAL mean)
+{
+    return kind == REDUCE_MAX || kind == REDUCE_MIN ? FN(extreme_row)(kind, x, n) : FN(sum_row)(kind, x, n, mean);
 }
 
 /* `rows` rows of x, J apart, `width` columns of each: into p[0..width). */

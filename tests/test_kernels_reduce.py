@@ -84,3 +84,19 @@ def test_nothing_to_reduce(backend):
         backend.argmax(x, 1)
     with pytest.raises(ValueError, match="unknown reduction 'product'"):
         backend.reduce("product", np.ones(3, np.float32), (0,))
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [5, 63, 64, 65, 1000, 5003])
+def test_special_values_anywhere_in_a_row(real, length):
+    for place in {0, length // 3, length // 2, length - 1}:
+        x = np.ones((6, length), real)
+        x[0, place], x[1, place], x[2, place] = np.nan, np.inf, -np.inf
+        x[3] = np.inf
+        x[4] = -np.inf
+        x[4, place] = 2.0
+        x[5, 0], x[5, place] = np.inf, np.nan
+        for op in ("max", "min", "sum"):
+            with np.errstate(invalid="ignore"):
+                expected = getattr(np, op)(x, axis=1)
+            np.testing.assert_array_equal(kernels.reduce(op, x, (1,)), expected)
