@@ -60,13 +60,14 @@ struct conv_filter_args {
     int gather;
 };
 
-/* Groups of G = 1, 2, 4 or 8 channels in and out (conv_grouped.inc.h). Forward unit: an output row; input gradient: an
- * input row; filter gradient: a chunk of images, with a partial result each. */
+/* Groups of G = 1, 2, 4 or 8 channels in and out (conv_grouped.inc.h). Forward unit: `rows` output rows, 1, or 2 of
+ * depthwise three by three; input gradient: an input row; filter gradient: a chunk of images, with a partial result
+ * each. */
 struct conv_grouped_args {
     void *out; /* y; dx; partial [chunk][KH * KW][G][Cp] */
     const void *x, *dy, *packed, *bias;
     ptrdiff_t Cp; /* channels, rounded up to whole vectors */
-    ptrdiff_t N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, chunk, row_block;
+    ptrdiff_t N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, rows, chunk, row_block;
     int activation;
     double alpha;
 };
@@ -94,6 +95,6 @@ enum { CONV_FILTER_ROWS = 64 };
     K(conv_rows)                                                                                                       \
     K(conv_filter)                                                                                                     \
     K(conv_grouped_pack)                                                                                               \
-    K(conv_grouped_forward) K(conv_grouped_backward_input) K(conv_grouped_backward_kernel) K(conv_grouped_unpack)      \
-        K(conv_im2col) K(conv_col2im)
+    K(conv_grouped_forward)                                                                                            \
+    K(conv_grouped_backward_input) K(conv_grouped_backward_kernel) K(conv_grouped_unpack) K(conv_im2col) K(conv_col2im)
 #endif

@@ -32,126 +32,139 @@ QUERNEL_INLINE vec FN(load_swapped)(const REAL *p, ptrdiff_t lanes, const int d)
     return d ? FN(swap_lanes)(x, d) : x;
 }
 
-/* The taps that outputs of a row meet. */
+/* The taps that outputs of one row, or two, meet. Row i of outputs meets row kh = r - i of taps in row r of inputs. */
 struct FN(conv_taps) {
     const REAL *w, *bias;
-    ptrdiff_t n_h, n_w;         /* how many */
-    ptrdiff_t x_h, x_w;         /* distance of neighbours in the input */
-    ptrdiff_t w_h, w_w, Cp;     /* and in the packed filters; distance between d and d + 1 */
-    ptrdiff_t step_x, step_y;   /* distance between neighbouring outputs' inputs, and outputs */
-    ptrdiff_t ahead_x, ahead_y; /* distance of what will be read and written a row later */
-    ptrdiff_t first, last;      /* outputs all of whose taps lie inside the row */
+    ptrdiff_t r, r_end, n_h;  /* rows of inputs that are inside; rows of taps */
+    ptrdiff_t n_w;            /* taps of a row */
+    ptrdiff_t x_h, x_w;       /* distance of neighbours in the input */
+    ptrdiff_t w_h, w_w, Cp;   /* and in the packed filters; distance between d and d + 1 */
+    ptrdiff_t step_x, step_y; /* distance between neighbouring outputs' inputs, and outputs */
+    ptrdiff_t y_h;            /* distance between rows of outputs */
+    ptrdiff_t first, last;    /* outputs all of whose taps lie inside the row */
     int relu;
 };
 
-/* One vector of channels of outputs [o, o + count); x, y and t->w point to those of output 0.
+/* One vector of channels of outputs [o, o + count) of `rows` rows; x, y and t->w point to those of output 0.
  *
  * `taps` 0: t->n_w taps, all inside. 3: neighbouring outputs' inputs are neighbouring taps', and are loaded once for
  * all; the outermost two may lie outside. */
 QUERNEL_INLINE void FN(grouped_vector)(REAL *y, const REAL *x, const REAL *w, const struct FN(conv_taps) * t,
                                        ptrdiff_t o, vec bias, ptrdiff_t lanes, const int G, const int taps,
-                                       const int count)
+                                       const int rows, const int count)
 {
     const int left = o >= t->first, right = o + count <= t->last;
-    vec sum[8];
+    vec sum[2][8];
     x += o * t->step_x, y += o * t->step_y;
+#pragma GCC unroll 2
+    for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-    for (int i = 0; i < count; i++) sum[i] = bias;
-    if (count > 1)
+        for (int j = 0; j < count; j++) sum[i][j] = bias;
+    if (count > 1) /* what the next rows will read and write for the first time */
+#pragma GCC unroll 2
+        for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int i = 0; i < count; i++) {
-            __builtin_prefetch(x + t->ahead_x + i * t->step_x, 0, 2);
-            __builtin_prefetch(y + t->ahead_y + i * t->step_y, 1, 2);
-        }
-    for (ptrdiff_t kh = 0; kh < t->n_h; kh++)
+            for (int j = 0; j < count; j++) {
+                __builtin_prefetch(x + (t->n_h + rows - 1 + i) * t->x_h + j * t->step_x, 0, 2);
+                __builtin_prefetch(y + (rows + i) * t->y_h + j * t->step_y, 1, 2);
+            }
+    for (ptrdiff_t r = t->r; r < t->r_end; r++)
 #pragma GCC unroll 8
         for (int d = 0; d < G; d++) {
-            const REAL *from = x + kh * t->x_h, *w_d = w + kh * t->w_h + d * t->Cp;
+            const REAL *from = x + r * t->x_h, *w_d = w + r * t->w_h + d * t->Cp;
             if (taps) {
                 const int end = count + taps - 2;
                 vec in[8 + 2] = {{0}};
                 if (left) in[0] = FN(load_swapped)(from, lanes, d);
                 if (right) in[end] = FN(load_swapped)(from + end * t->x_w, lanes, d);
 #pragma GCC unroll 16
-                for (int i = 1; i < end; i++) in[i] = FN(held)(FN(load_swapped)(from + i * t->x_w, lanes, d));
+                for (int j = 1; j < end; j++) in[j] = FN(held)(FN(load_swapped)(from + j * t->x_w, lanes, d));
+#pragma GCC unroll 2
+                for (int i = 0; i < rows; i++, w_d -= t->w_h) {
+                    if (rows > 1 && (r < i || r - i >= t->n_h)) continue;
 #pragma GCC unroll 4
-                for (int kw = 0; kw < taps; kw++) {
-                    const vec w_k = FN(load)(w_d + kw * t->w_w);
+                    for (int kw = 0; kw < taps; kw++) {
+                        const vec w_k = FN(load)(w_d + kw * t->w_w);
 #pragma GCC unroll 8
-                    for (int i = 0; i < count; i++) sum[i] += in[i + kw] * w_k;
+                        for (int j = 0; j < count; j++) sum[i][j] += in[j + kw] * w_k;
+                    }
                 }
                 continue;
             }
             for (ptrdiff_t kw = 0; kw < t->n_w; kw++) {
                 const vec w_k = FN(load)(w_d + kw * t->w_w);
 #pragma GCC unroll 8
-                for (int i = 0; i < count; i++)
-                    sum[i] += FN(load_swapped)(from + kw * t->x_w + i * t->step_x, lanes, d) * w_k;
+                for (int j = 0; j < count; j++)
+                    sum[0][j] += FN(load_swapped)(from + kw * t->x_w + j * t->step_x, lanes, d) * w_k;
             }
         }
+#pragma GCC unroll 2
+    for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-    for (int i = 0; i < count; i++)
-        FN(store_upto)(y + i * t->step_y, t->relu ? FN(select)(sum[i] < 0, (vec){0}, sum[i]) : sum[i], lanes);
+        for (int j = 0; j < count; j++) {
+            const vec v = t->relu ? FN(select)(sum[i][j] < 0, (vec){0}, sum[i][j]) : sum[i][j];
+            FN(store_upto)(y + i * t->y_h + j * t->step_y, v, lanes);
+        }
 }
 
 /* All channels of the same outputs. */
 QUERNEL_INLINE void FN(grouped_outputs)(REAL *y, const REAL *x, const struct FN(conv_taps) * t, ptrdiff_t o,
-                                        ptrdiff_t C, const int G, const int taps, const int count)
+                                        ptrdiff_t C, const int G, const int taps, const int rows, const int count)
 {
     ptrdiff_t c = 0;
     for (; c + VL <= C; c += VL) {
         const vec bias = t->bias ? FN(load)(t->bias + c) : (vec){0};
-        FN(grouped_vector)(y + c, x + c, t->w + c, t, o, bias, VL, G, taps, count);
+        FN(grouped_vector)(y + c, x + c, t->w + c, t, o, bias, VL, G, taps, rows, count);
     }
     if (c < C) {
         const vec bias = t->bias ? FN(load_part)(t->bias + c, C - c, 0) : (vec){0};
-        FN(grouped_vector)(y + c, x + c, t->w + c, t, o, bias, C - c, G, taps, count);
+        FN(grouped_vector)(y + c, x + c, t->w + c, t, o, bias, C - c, G, taps, rows, count);
     }
 }
 
-/* Outputs [o, end) of a row, in blocks; the last one reaches back over outputs that are done. */
+/* Outputs [o, end) of each row, in blocks; the last one reaches back over outputs that are done. */
 QUERNEL_INLINE void FN(grouped_span)(REAL *y, const REAL *x, const struct FN(conv_taps) * t, ptrdiff_t o, ptrdiff_t end,
-                                     ptrdiff_t C, const int G, const int taps)
+                                     ptrdiff_t C, const int G, const int taps, const int rows)
 {
     const ptrdiff_t size = end - o;
     if (size >= GROUPED_OUTPUTS)
         for (; end - o > 4 || (GROUPED_OUTPUTS == 4 && o < end); o += GROUPED_OUTPUTS) {
             if (o + GROUPED_OUTPUTS > end) o = end - GROUPED_OUTPUTS;
-            FN(grouped_outputs)(y, x, t, o, C, G, taps, GROUPED_OUTPUTS);
+            FN(grouped_outputs)(y, x, t, o, C, G, taps, rows, GROUPED_OUTPUTS);
         }
     if (size >= 4)
         for (; o < end; o += 4) {
             if (o + 4 > end) o = end - 4;
-            FN(grouped_outputs)(y, x, t, o, C, G, taps, 4);
+            FN(grouped_outputs)(y, x, t, o, C, G, taps, rows, 4);
         }
-    for (; o < end; o++) FN(grouped_outputs)(y, x, t, o, C, G, taps, 1);
+    for (; o < end; o++) FN(grouped_outputs)(y, x, t, o, C, G, taps, rows, 1);
 }
 
-/* One function a width of group, with all taps of a row of three at once where neighbours share inputs. */
+/* One function a width of group: any taps, and three of a row at once where neighbours share inputs. */
 typedef void FN(grouped_fn)(REAL *y, const REAL *x, const struct FN(conv_taps) * t, ptrdiff_t o, ptrdiff_t end,
                             ptrdiff_t C);
-#define GROUPED_OF(G, taps)                                                                                            \
-    static __attribute__((noinline)) void FN(grouped_##G##_##taps)(                                                    \
+#define GROUPED_OF(G, taps, rows)                                                                                      \
+    static __attribute__((noinline)) void FN(grouped_##G##_##taps##x##rows)(                                           \
         REAL * y, const REAL *x, const struct FN(conv_taps) * t, ptrdiff_t o, ptrdiff_t end, ptrdiff_t C)              \
     {                                                                                                                  \
-        FN(grouped_span)(y, x, t, o, end, C, G, taps);                                                                 \
+        FN(grouped_span)(y, x, t, o, end, C, G, taps, rows);                                                           \
     }
-#define GROUPED(G) GROUPED_OF(G, 0) GROUPED_OF(G, 3)
+#define GROUPED(G) GROUPED_OF(G, 0, 1) GROUPED_OF(G, 3, 1)
 GROUPED(1)
-    GROUPED(2) GROUPED(4) GROUPED(8)
+GROUPED_OF(1, 3, 2)
+GROUPED(2)
+GROUPED(4)
+GROUPED(8)
 #undef GROUPED
 #undef GROUPED_OF
 
-        static FN(grouped_fn) *
-    FN(grouped_of)(ptrdiff_t G, int three)
-{
-    switch (G) {
-    case 1: return three ? FN(grouped_1_3) : FN(grouped_1_0);
-    case 2: return three ? FN(grouped_2_3) : FN(grouped_2_0);
-    case 4: return three ? FN(grouped_4_3) : FN(grouped_4_0);
-    default: return three ? FN(grouped_8_3) : FN(grouped_8_0);
-    }
-}
+/* [log2 G][any taps, three, three of two rows]: larger groups leave no registers for two rows. */
+static FN(grouped_fn) *const FN(grouped)[4][3] = {
+    {FN(grouped_1_0x1), FN(grouped_1_3x1), FN(grouped_1_3x2)},
+    {FN(grouped_2_0x1), FN(grouped_2_3x1), NULL},
+    {FN(grouped_4_0x1), FN(grouped_4_3x1), NULL},
+    {FN(grouped_8_0x1), FN(grouped_8_3x1), NULL},
+};
 
 /* Taps k in [first, last) reach inside an input of `extent` from output position o. */
 QUERNEL_INLINE void FN(tap_range)(ptrdiff_t o, ptrdiff_t stride, ptrdiff_t dilation, ptrdiff_t pad, ptrdiff_t taps,
@@ -179,39 +192,38 @@ static void FN(conv_grouped_forward)(const void *args, ptrdiff_t lo, ptrdiff_t h
 {
     (void)scratch;
     const struct conv_grouped_args *a = args;
-    const ptrdiff_t C = a->C, G = a->G;
+    const ptrdiff_t C = a->C, G = a->G, pairs = (a->OH + a->rows - 1) / a->rows;
     const int three = a->KW == 3 && a->s_w == a->d_w;
     struct FN(conv_taps) t = {.x_h = a->d_h * a->W * C, .x_w = a->d_w * C, .w_h = a->KW * G * a->Cp};
-    t.w_w = G * a->Cp, t.Cp = a->Cp, t.step_x = a->s_w * C, t.step_y = C;
+    t.w_w = G * a->Cp, t.Cp = a->Cp, t.step_x = a->s_w * C, t.step_y = C, t.y_h = a->OW * C, t.n_h = a->KH;
     t.bias = a->bias, t.relu = a->activation == ACT_RELU;
-    FN(grouped_fn) *const inner = FN(grouped_of)(G, three), *const border = FN(grouped_of)(G, 0);
-    ptrdiff_t first, last; /* outputs that `inner` takes: all taps, or at least the middle one of three, inside */
+    FN(grouped_fn) *const *const functions = FN(grouped)[__builtin_ctzll((unsigned long long)G)];
+    ptrdiff_t first, last; /* outputs that all taps of a row meet inside, or at least the middle one of three */
     FN(inner_outputs)(a, 0, a->KW - 1, &t.first, &t.last);
     FN(inner_outputs)(a, three ? 1 : 0, three ? 1 : a->KW - 1, &first, &last);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const ptrdiff_t n = unit / a->OH, oh = unit % a->OH;
-        REAL *y = (REAL *)a->out + unit * a->OW * C;
-        ptrdiff_t kh, kw, last_kh, last_kw;
-        FN(tap_range)(oh, a->s_h, a->d_h, a->top, a->KH, a->H, &kh, &last_kh);
-        const REAL *x = (const REAL *)a->x + ((n * a->H + oh * a->s_h - a->top) * a->W - a->left) * C + kh * t.x_h;
-        const REAL *w = (const REAL *)a->packed + kh * t.w_h;
-        t.n_h = last_kh - kh;
-        t.ahead_x = t.n_h * t.x_h, t.ahead_y = a->OW * C;
-        for (ptrdiff_t ow = 0; ow < a->OW; ow++) {
-            if (ow == first && first < last) {
-                t.n_w = a->KW, t.w = w;
-                inner(y, x, &t, first, last, C);
-                ow = last - 1;
-                continue;
+        const ptrdiff_t n = unit / pairs, oh = unit % pairs * a->rows;
+        const ptrdiff_t rows = a->OH - oh < a->rows ? a->OH - oh : a->rows;
+        const REAL *x = (const REAL *)a->x + ((n * a->H + oh * a->s_h - a->top) * a->W - a->left) * C;
+        REAL *y = (REAL *)a->out + (n * a->OH + oh) * t.y_h;
+        t.w = a->packed, t.n_w = a->KW;
+        FN(tap_range)(oh, a->s_h, a->d_h, a->top, a->KH + rows - 1, a->H, &t.r, &t.r_end);
+        if (first < last) functions[three ? rows : 0](y, x, &t, first, last, C);
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            FN(tap_range)(oh + i, a->s_h, a->d_h, a->top, a->KH, a->H, &t.r, &t.r_end);
+            for (ptrdiff_t ow = 0; ow < a->OW; ow++) {
+                ptrdiff_t kw, last_kw;
+                if (ow >= first && ow < last) ow = last;
+                if (ow == a->OW) break;
+                FN(tap_range)(ow, a->s_w, a->d_w, a->left, a->KW, a->W, &kw, &last_kw);
+                t.n_w = last_kw - kw, t.w = (const REAL *)a->packed + kw * t.w_w;
+                functions[0](y + i * t.y_h, x + i * a->s_h * a->W * C + kw * t.x_w, &t, ow, ow + 1, C);
             }
-            FN(tap_range)(ow, a->s_w, a->d_w, a->left, a->KW, a->W, &kw, &last_kw);
-            t.n_w = last_kw - kw, t.w = w + kw * t.w_w;
-            border(y, x + kw * t.x_w, &t, ow, ow + 1, C);
         }
         if (a->activation > ACT_RELU) {
-            const struct tile_args row = {
-                .c = y, .c_i = a->OW * C, .rows = 1, .cols = a->OW * C, .activation = a->activation, .alpha = a->alpha};
-            FN(activate_block)(&row);
+            const struct tile_args block = {
+                .c = y, .c_i = t.y_h, .rows = rows, .cols = t.y_h, .activation = a->activation, .alpha = a->alpha};
+            FN(activate_block)(&block);
         }
     }
 }
@@ -236,14 +248,14 @@ static void FN(conv_grouped_backward_input)(const void *args, ptrdiff_t lo, ptrd
     (void)scratch;
     const struct conv_grouped_args *a = args;
     const ptrdiff_t C = a->C, w_w = a->G * a->Cp, w_h = a->KW * w_w;
-    FN(grouped_fn) *const pixel = FN(grouped_of)(a->G, 0);
+    FN(grouped_fn) *const pixel = FN(grouped)[__builtin_ctzll((unsigned long long)a->G)][0];
     struct FN(conv_taps) t = {.Cp = a->Cp};
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / a->H, h = unit % a->H;
         REAL *dx = (REAL *)a->out + unit * a->W * C;
         const REAL *dy = (const REAL *)a->x + n * a->OH * a->OW * C;
         ptrdiff_t kh, next_h, kw, next_w;
-        FN(meeting_taps)(h, a->s_h, a->d_h, a->top, a->KH, a->OH, &kh, &next_h, &t.n_h);
+        FN(meeting_taps)(h, a->s_h, a->d_h, a->top, a->KH, a->OH, &kh, &next_h, &t.r_end);
         t.w_h = (next_h - kh) * w_h;
         t.x_h = (kh - next_h) * a->d_h / a->s_h * a->OW * C;
         dy += (h + a->top - kh * a->d_h) / a->s_h * a->OW * C;

@@ -220,7 +220,9 @@ SMALL_GROUPS = (
     *(Shape(1, 9, 12, 6 * g, 6 * g, groups=6, dilation=(2, 2)) for g in (1, 4)),
     *(Shape(1, 9, 12, 18, 18, groups=18, window=w) for w in ((5, 5), (7, 7), (1, 3), (3, 1), (4, 6), (1, 1))),
     *(Shape(1, 9, 12, 36, 36, groups=9, window=w) for w in ((5, 5), (1, 3), (3, 1), (2, 4))),
-    Shape(2, 9, 11, 12, 12, groups=6, strides=(2, 2), dilation=(2, 2)),
+    *(Shape(2, h, 9, 17, 17, groups=17) for h in (1, 2, 3, 4)),  # pairs of rows
+    *(Shape(1, 9, 9, 17, 17, groups=17, pad=p) for p in ("valid", ((3, 0), (0, 1)), ((0, 4), (2, 1)))),
+    *(Shape(2, 9, 11, 12, 12, groups=g, strides=(2, 2), dilation=(2, 2)) for g in (6, 12)),
     Shape(1, 10, 11, 12, 12, groups=6, strides=(3, 2), dilation=(2, 3)),
     Shape(1, 10, 11, 12, 12, groups=12, window=(2, 2), strides=(3, 3), pad="valid"),
     Shape(1, 5, 6, 20, 20, groups=5, pad=((0, 3), (4, 0))),

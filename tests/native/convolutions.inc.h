@@ -142,13 +142,14 @@ static void FN(grouped)(struct FN(image) s)
                                   .d_w = s.d_w,
                                   .OH = OH,
                                   .OW = OW,
+                                  .rows = 1 + (G == 1 && s.KW == 3 && s.s_h == s.d_h && s.s_w == s.d_w),
                                   .chunk = 1,
                                   .row_block = 2,
                                   .activation = ACT_LEAKY_RELU,
                                   .alpha = 0.25};
     const REAL *x = a.x, *dy = FN(draw)(s.N * OH * OW * C);
     run(THIS, K_conv_grouped_pack, &p, taps, 0);
-    run(THIS, K_conv_grouped_forward, &a, s.N * OH, 0);
+    run(THIS, K_conv_grouped_forward, &a, s.N * CEIL_DIV(OH, a.rows), 0);
     result(THIS, y, s.N * OH * OW * C, (double)(taps * G) + 2, 0, "grouped conv %tdx%td %td of %td", s.H, s.W, C, G);
 
     p.transposed = 1;

@@ -199,9 +199,12 @@ cdef void run_grouped(const void *args) noexcept nogil:
     cdef conv_grouped_args g = v.core
     cdef conv_grouped_pack_args pack
     cdef Py_ssize_t taps = g.KH * g.KW
-    cdef Py_ssize_t rows = g.N * (g.H if v.strided else g.OH), width = g.W if v.strided else g.OW
+    cdef Py_ssize_t units, width = g.W if v.strided else g.OW
     cdef void *packed
-    if rows == 0 or width == 0:
+    # Two rows share inputs as two outputs of a row do; larger groups leave no registers for it.
+    g.rows = 2 if g.G == 1 and g.KW == 3 and g.s_h == g.d_h and g.s_w == g.d_w else 1
+    units = g.N * (g.H if v.strided else ceil_div(g.OH, g.rows))
+    if units == 0 or width == 0:
         return
     g.Cp = ceil_div(g.C, table.lanes[v.real]) * table.lanes[v.real]
     packed = pool_take(<size_t> (taps * g.G * g.Cp) * (8 if v.real else 4))
@@ -212,8 +215,8 @@ cdef void run_grouped(const void *args) noexcept nogil:
     pack.transposed, pack.turned = v.transposed, v.transposed and not v.strided
     for_range(kernel_of(K_conv_grouped_pack, v.real), &pack, taps, 1 + GRAIN_COPY // (1 + g.G * g.Cp), 0)
     g.packed = packed
-    for_range(kernel_of(K_conv_grouped_backward_input if v.strided else K_conv_grouped_forward, v.real), &g, rows,
-              1 + GRAIN_COPY // (1 + width * g.C * (1 + taps * g.G // 8)), 0)
+    for_range(kernel_of(K_conv_grouped_backward_input if v.strided else K_conv_grouped_forward, v.real), &g, units,
+              1 + GRAIN_COPY // (1 + g.rows * width * g.C * (1 + taps * g.G // 8)), 0)
     pool_give(packed)
 
 
