@@ -37,6 +37,7 @@ struct pool_args {
     ptrdiff_t sh, sw;
     ptrdiff_t top, left;
     int count_include_pad;
+    int stream; /* backward: dx is written past the caches (simd.h); C elements are whole cache lines then */
 };
 
 /* Forward needs W * C elements and as many int32 of scratch, backward W * C elements. */

@@ -44,7 +44,8 @@ QUERNEL_INLINE void FN(pool_gather_items)(REAL *restrict dx, ptrdiff_t dx_step, 
         }
         for (ptrdiff_t step = 0; step < count; step += VL) {
             const ptrdiff_t e = FN(pool_vector_start)(step, count);
-            FN(store)(out + e, FN(pool_gather_vector)(dy, index, first + e, VL, rows, cols, up, along, a, share));
+            const vec v = FN(pool_gather_vector)(dy, index, first + e, VL, rows, cols, up, along, a, share);
+            FN(stream_upto)(out + e, v, VL, a->stream);
         }
     }
 }
@@ -121,6 +122,7 @@ QUERNEL_INLINE void FN(pool_backward)(const struct pool_args *args, ptrdiff_t lo
             w = end;
         }
     }
+    if (a->stream) FN(stream_end)();
 }
 
 /* Adds the window at (h, w) to its winners, which may lie beyond the image. */

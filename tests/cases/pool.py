@@ -84,6 +84,10 @@ CASES = [
     *(max_forward(s, values) for s in SHAPES for values in ("normal", "ties")),
     *(max_forward(s, "special") for s in SHAPES[10:30]),
     *(max_backward(s) for s in SHAPES),
+    # Gradients written past the caches.
+    max_backward(pooling(2, 184, 184, 64, (3, 3), (2, 2), "same")),
+    max_backward(pooling(2, 184, 184, 64, (3, 3), (1, 1), "same")),
+    avg_backward(pooling(2, 184, 184, 64)),
     *(avg_forward(s) for s in SHAPES),
     *(avg_backward(s) for s in SHAPES),
     *(avg_forward(s, True) for s in SHAPES if s.pad != "valid"),
