@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import quernel as qn
-from benchmarks import company, roofline, sweep, tune
+from benchmarks import company, roofline, sweep, tables, tune
 from benchmarks.sides.quernel_side import Side
 from benchmarks.versus import compared
 from benchmarks.work import Work
@@ -100,3 +100,11 @@ def test_company_measures_every_kind():
     rows = list(company.measure(2, bursts=1, seconds=1e-3))
     assert {row["kind"] for row in rows} == {"small", "neighbour", "callers", "denormal"}
     assert all(row["ratio"] > 0 for row in rows)
+
+
+def test_tables_put_runs_together():
+    row = {"case": "a", "threads": 1, "quernel_ms": 1.0, "peer_ms": 2.0, "ratio": 2.0, "share_of_peak": 0.5}
+    other = {**row, "quernel_ms": 3.0, "ratio": 1.0}
+    lines = tables.table([row, other, {**row, "threads": 2}, {**row, "case": "b", "threads": 2}]).splitlines()
+    assert lines[2] == "| a | 2 | 2 | 1.50 (1.00-2.00) | 50% | 1 | 2 | 2.00 | 50% |"
+    assert lines[3] == "| b |  | | |  | 1 | 2 | 2.00 | 50% |"
