@@ -62,7 +62,8 @@ cdef extern from *:
     static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
     static struct pool_block *pool_free_list[POOL_CLASSES];
     static size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations;
-    static struct { size_t bytes, when; } pool_asked[POOL_REMEMBERED]; /* of the system; when: the number of the request */
+    /* What was asked of the system, and at which request. */
+    static struct { size_t bytes, when; } pool_asked[POOL_REMEMBERED];
     static size_t pool_slack;
     static int pool_repeats;
     static int pool_guard;
