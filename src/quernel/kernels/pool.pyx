@@ -64,6 +64,12 @@ cdef int pool(int kernel, int real, pool_args *a, Py_ssize_t units, Py_ssize_t r
     return parallel(kernel, real, a, sizeof(pool_args), units, 1 + GRAIN_WORK // (row_elements * meetings), scratch)
 
 
+cdef bint streams(cnp.ndarray dx, Py_ssize_t C) noexcept:
+    """Whether dx is large and its pixels are whole cache lines."""
+    return (cnp.PyArray_NBYTES(dx) >= STREAM_TIMES * STREAM_BYTES
+            and C * cnp.PyArray_ITEMSIZE(dx) % CACHE_LINE == 0)
+
+
 def max_pool2d_forward(x, pool_size, strides, padding):
     cdef cnp.ndarray x_ = ready(x), y, index
     cdef int real = real_of(x_)
@@ -84,7 +90,7 @@ def max_pool2d_backward(dy, index, input_shape, pool_size, strides, padding):
     cdef pool_args a = window(input_shape, pool_size, strides, padding)
     dx = new_array(input_shape, real)
     a.out = cnp.PyArray_DATA(dx)
-    a.stream = cnp.PyArray_NBYTES(dx) >= STREAM_TIMES * STREAM_BYTES and a.C * cnp.PyArray_ITEMSIZE(dx) % CACHE_LINE == 0
+    a.stream = streams(dx, a.C)
     a.input = cnp.PyArray_DATA(dy_)
     a.index_in = cnp.PyArray_DATA(index_)
     # Stride 1 lets gathering fill its vectors with neighbouring columns.
@@ -113,7 +119,7 @@ def avg_pool2d_backward(dy, input_shape, pool_size, strides, padding, count_incl
     cdef pool_args a = window(input_shape, pool_size, strides, padding)
     dx = new_array(input_shape, real)
     a.out = cnp.PyArray_DATA(dx)
-    a.stream = cnp.PyArray_NBYTES(dx) >= STREAM_TIMES * STREAM_BYTES and a.C * cnp.PyArray_ITEMSIZE(dx) % CACHE_LINE == 0
+    a.stream = streams(dx, a.C)
     a.input = cnp.PyArray_DATA(dy_)
     a.count_include_pad = bool(count_include_pad)
     pool(K_avg_pool2d_backward, real, &a, input_shape[0] * a.H, a.W * a.C)
