@@ -126,8 +126,11 @@ cdef int launch(run_fn *run, const void *args, size_t args_bytes) except -1:
 
 cdef int parallel(int id, int real, const void *args, size_t args_bytes, Py_ssize_t units, Py_ssize_t grain,
                   size_t scratch_bytes) except -1:
-    """Run a kernel of one phase."""
+    """Run a kernel of one phase. What is over within a grain keeps the GIL: to hand it over would take longer."""
     cdef kernel_fn *kernel = kernel_of(id, real)
-    with nogil:
+    if units <= grain:
         for_range(kernel, args, units, grain, scratch_bytes)
+    else:
+        with nogil:
+            for_range(kernel, args, units, grain, scratch_bytes)
     return finish()
