@@ -63,14 +63,27 @@ OTHERS = (
 )
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """These tests again, in a process for each other instruction set; all run at once."""
+    folder = tmp_path_factory.mktemp("others")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__))]
+    runs = {}
+    for isa in OTHERS:
+        log = folder / isa
+        with log.open("wb") as file:
+            environment = {**os.environ, "QUERNEL_ISA": isa}
+            runs[isa] = subprocess.Popen(command, env=environment, stdout=file, stderr=file), log
+    yield runs
+    for process, _ in runs.values():
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("isa", OTHERS)
-def test_other_instruction_sets(isa):
-    """These tests again, in a process whose kernels are those of another instruction set."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__))],
-        env={**os.environ, "QUERNEL_ISA": isa}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+def test_other_instruction_sets(isa, others):
+    process, log = others[isa]
+    assert process.wait() == 0, log.read_text()[-8000:]
 
 
 def test_memory_is_guarded():
