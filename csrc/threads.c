@@ -36,7 +36,7 @@ static const long LAUNCHER_SPIN_NS = 50 * 1000;
 /* A helper that keeps the launcher waiting for more than this, and twice what its own ranges took, has lost its core to
  * another process: the launcher works alone for a while, for twice as long at each time that this happens again. */
 static const long PATIENCE_NS = 200 * 1000;
-static const int64_t ALONE_MIN_NS = 4 * 1000 * 1000, ALONE_MAX_NS = 256 * 1000 * 1000;
+static const int64_t ALONE_MIN_NS = 1000 * 1000, ALONE_MAX_NS = 32 * 1000 * 1000;
 
 /* A door: how many helpers are inside, and these. A free job's door is 0. */
 enum { ALL_INSIDE = 0xffff, TAKEN = 1u << 16, OPEN = 1u << 17, AWAITED = 1u << 18 };
