@@ -2,10 +2,9 @@
  *
  * The launching thread is never made to wait for a thread to wake up or to be given a core: it takes ranges until none
  * is left, then closes the job's door and waits only for helpers that are inside, each with the range it has taken. On
- * an idle machine helpers, still spinning from the job before, are in within a fraction of a microsecond; on a busy one
- * the launching thread has done most of the work before they come, and is not slower than alone. Several threads may
- * launch at once: each has a job of its own, and helpers go where the work is, as long as no more threads compute than
- * the limit.
+ * an idle machine helpers are still spinning from the job before; on a busy one the launching thread has done most of
+ * the work before they come. Several threads may launch at once: each has a job of its own, and helpers go where the
+ * work is, as long as no more cores compute than the limit.
  *
  * Which thread takes which range is left to chance; nothing that a kernel computes may depend on it. */
 #define _GNU_SOURCE
@@ -26,7 +25,11 @@
 #include <unistd.h>
 #endif
 
-enum { JOBS = 16, PARTS = 16, LINE = 64 };
+enum {
+    JOBS = 16,  /* launched at once; one more is done by its launcher alone */
+    PARTS = 16, /* of a job; more threads than these begin on a part that another has begun */
+    LINE = 64   /* bytes of a cache line */
+};
 
 /* A helper that finds no work looks for more this long before it sleeps: longer than Python takes from one kernel of a
  * step to the next, so that helpers stay awake through a step; short, so that a core is not kept from others. */
@@ -99,7 +102,7 @@ static void wait_while(_Atomic uint32_t *word, uint32_t value)
 
 static void wake(_Atomic uint32_t *word, int count)
 {
-    (void)word, (void)count;
+    (void)word, (void)count;      /* all look */
     pthread_mutex_lock(&waiting); /* a waiter that has seen the old value is asleep by now */
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&waiting);
@@ -218,8 +221,8 @@ static int launching(cpu_mask *cores)
     return count;
 }
 
-/* Whether a helper may compute where it is. On a launcher's core it would hold up what it helps; the scheduler puts it
- * there more often than not when it is woken, and is told not to. */
+/* Whether a helper may compute where it is. On a launcher's core, where the scheduler at times puts a thread that is
+ * woken, it would hold up what it helps: it moves away. */
 static int welcome(const cpu_mask *home)
 {
     cpu_mask cores;
@@ -359,6 +362,10 @@ static void in_child(void)
 {
     memset(jobs, 0, sizeof jobs);
     helpers = sleeping = helping = 0;
+#ifndef __linux__
+    waiting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; /* a helper of the parent may have held it */
+    changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+#endif
     pthread_mutex_unlock(&hiring);
 }
 

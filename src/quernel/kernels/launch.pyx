@@ -1,11 +1,11 @@
-"""One gate for all compute: every kernel is started by `launch` or `parallel`, without the GIL.
+"""One gate for all compute: every kernel is started by `launch` or `parallel`, without the GIL but for short work.
 
 A kernel's arguments are a plain struct of pointers and sizes. That is what will let a program be recorded (a copy of
 each struct, in order) and replayed without Python: values that change between steps live in memory the kernels read
 through a pointer, never in the struct.
 
-`for_range` is the one parallel loop. It cuts [0, units) into ranges; which thread takes which range
-is left to chance, and nothing that a kernel computes may depend on it.
+`run_ranges` is the one parallel loop (csrc/threads.c), `for_range` the usual way to it: it decides on the ranges. Which
+thread takes which range is left to chance, and nothing that a kernel computes may depend on it.
 """
 
 import os

@@ -1,8 +1,8 @@
 """How many threads the kernels use, and why.
 
 The default is the smallest of: the cores this process may run on, its cgroup's CPU quota (containers), and
-QUERNEL_NUM_THREADS or OMP_NUM_THREADS where set. A fractional quota is rounded down: a
-thread that is throttled within a range holds up the kernel.
+QUERNEL_NUM_THREADS or OMP_NUM_THREADS where set. A fractional quota is rounded down: a thread that is throttled within
+a range holds up the kernel.
 """
 
 import os
