@@ -36,7 +36,7 @@ cdef enum:
     GRAIN_TRANSFORM = 1 << 12
 # Transformed inputs and products of a block share a second-level cache.
 cdef enum:
-    BLOCK_BYTES = 1024 << 10
+    BLOCK_BYTES = 1 << 20
 # Tiles of a block, in heights of the matrix tile: fewer would read the filters too often, more fill the cache.
 cdef enum:
     MIN_HEIGHTS = 2

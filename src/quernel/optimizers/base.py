@@ -262,7 +262,7 @@ class Optimizer:
                     batch = batches[key] = _Batch(options, step, slots={slot: [] for slot in names})
                 batch.parameters.append(p)
                 batch.grads.append(self._gradient(p))
-                kept = self.slots_of.get(id(p)) or self._new_slots(p, names)
+                kept = self.slots_of.setdefault(id(p), {})
                 for slot, arrays in batch.slots.items():
                     arrays.append(self._slot(p, kept, slot))
         return batches
@@ -279,10 +279,6 @@ class Optimizer:
                 f"{grad.dtype} {grad.shape}"
             )
         return grad if grad.flags.carray else B.copy(grad)
-
-    def _new_slots(self, p: Parameter, names: Iterable[str]) -> dict[str, np.ndarray]:
-        kept = self.slots_of[id(p)] = {slot: np.zeros(p.shape, p.dtype) for slot in names}
-        return kept
 
     def _slot(self, p: Parameter, kept: dict[str, np.ndarray], slot: str) -> np.ndarray:
         array, data = kept.get(slot), p.data
