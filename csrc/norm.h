@@ -4,7 +4,8 @@
  *
  * Rows are taken in lines of R side by side, so that few channels fill the vectors too; element e of a line belongs to
  * channel e % C. R is a power of two, 1 for C >= NORM_LINE. Lines are cut into chunks (and, for very many channels,
- * into blocks of columns) whose size depends on the shape alone; each leaves partial sums, added in chunk order. */
+ * into blocks of columns) whose size depends on the shape alone; each leaves partial sums, added in chunk order.
+ * Second passes go from the last unit to the first: what the first pass read last may still be in cache. */
 #ifndef QUERNEL_NORM_H
 #define QUERNEL_NORM_H
 
@@ -49,8 +50,7 @@ struct norm_forward_args {
     struct norm_shape shape;
     double epsilon;
     int relu;
-    int stream;  /* y is written past the caches (simd.h) */
-    int reverse; /* _normalise takes the last chunks first: what the statistics read last may still be in cache */
+    int stream; /* y is written past the caches (simd.h) */
 };
 
 /* Units: _sums and _apply a block of a chunk; _finish a channel. */

@@ -255,9 +255,8 @@ static void FN(batch_norm_normalise)(const void *args, ptrdiff_t lo, ptrdiff_t h
     const struct norm_forward_args *a = args;
     const ptrdiff_t C = a->shape.C;
     REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK;
-    const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
-    for (ptrdiff_t unit = lo; unit < hi; unit++) {
-        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, a->reverse ? last - unit : unit);
+    for (ptrdiff_t unit = hi - 1; unit >= lo; unit--) {
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
         FN(norm_spread)(centre, coefficient, p.width, C);
         FN(norm_spread)(scale, coefficient + C, p.width, C);

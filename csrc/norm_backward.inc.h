@@ -89,9 +89,8 @@ static void FN(batch_norm_backward_apply)(const void *args, ptrdiff_t lo, ptrdif
     const struct norm_backward_args *a = args;
     const ptrdiff_t C = a->shape.C;
     REAL *centre = scratch, *scale = centre + NORM_BLOCK, *offset = scale + NORM_BLOCK, *slope = offset + NORM_BLOCK;
-    const ptrdiff_t last = a->shape.chunks * a->shape.blocks - 1;
-    for (ptrdiff_t unit = lo; unit < hi; unit++) { /* last first, as in training */
-        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, last - unit);
+    for (ptrdiff_t unit = hi - 1; unit >= lo; unit--) {
+        const struct FN(norm_piece) p = FN(norm_piece)(&a->shape, unit);
         const REAL *coefficient = (const REAL *)a->coefficient + p.c0;
         FN(norm_spread)(centre, coefficient, p.width, C);
         FN(norm_spread)(scale, coefficient + C, p.width, C);

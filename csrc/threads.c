@@ -58,6 +58,7 @@ struct job {
     char *scratch;
     size_t stride;
     int seats, parts; /* seat 0 is the launcher's, seat i helper i's; seat i starts with part i % parts */
+    int last_first;   /* who works on a part goes from its end to its beginning, others the other way */
     _Atomic int core; /* of the launching thread; -1 where the system does not say */
     struct part part[PARTS];
 };
@@ -173,7 +174,7 @@ static ptrdiff_t take_ranges(struct job *job, int seat)
     char *scratch = job->scratch ? job->scratch + (size_t)seat * job->stride : NULL;
     for (int i = 0; i < job->parts; i++)
         for (;;) {
-            const ptrdiff_t range = take(&job->part[(seat + i) % job->parts], i > 0);
+            const ptrdiff_t range = take(&job->part[(seat + i) % job->parts], (i > 0) != job->last_first);
             if (range < 0) break;
             const ptrdiff_t lo = range * job->length;
             job->kernel(job->args, lo, job->units - lo < job->length ? job->units : lo + job->length, scratch);
@@ -312,11 +313,12 @@ static void wait_for_helpers(struct job *job, int64_t start, ptrdiff_t taken)
     atomic_store(&alone_next, alone);
 }
 
-void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int rouse,
+void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int flags,
                  void *scratch, size_t stride)
 {
     struct job *job = NULL;
     int64_t start = 0;
+    const int rouse = flags & RUN_ROUSE;
     if (threads > 1 && length < units && (start = now_ns()) >= atomic_load(&alone_until)) job = free_job();
     if (job == NULL) {
         const unsigned state = quernel_flush_denormals();
@@ -329,6 +331,7 @@ void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t
     job->kernel = kernel, job->args = args, job->units = units, job->length = length;
     job->scratch = scratch, job->stride = stride;
     job->seats = threads, job->parts = threads < PARTS ? threads : PARTS;
+    job->last_first = (flags & RUN_LAST_FIRST) != 0;
     for (int i = 0; i < job->parts; i++) {
         const uint64_t first = (uint64_t)(ranges * i / job->parts), end = (uint64_t)(ranges * (i + 1) / job->parts);
         atomic_store_explicit(&job->part[i].left, end << 32 | first, memory_order_relaxed);

@@ -18,7 +18,7 @@ cdef extern from "kernels.h":
     const kernel_table *quernel_table(const char *isa)
     const char *quernel_isa_names(int supported)
     void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads,
-                     int rouse, void *scratch, size_t stride) noexcept nogil
+                     int flags, void *scratch, size_t stride) noexcept nogil
     void quernel_set_threads(int n) noexcept nogil
     int quernel_threads() noexcept nogil
     int quernel_watch_fork()
@@ -81,9 +81,9 @@ cdef void out_of_memory() noexcept nogil:
     launch_failed = 1
 
 
-cdef void run_ranges(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, bint rouse,
+cdef void run_ranges(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int flags,
                      size_t scratch_bytes) noexcept nogil:
-    """kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`; with `rouse` sleeping helpers are woken."""
+    """kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`; for the flags see csrc/kernels.h."""
     if units <= 0:
         return
     cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), ceil_div(units, length))
@@ -94,9 +94,13 @@ cdef void run_ranges(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_s
         if scratch == NULL:
             out_of_memory()
             return
-    quernel_run(kernel, args, units, length, threads, rouse, scratch, stride)
+    quernel_run(kernel, args, units, length, threads, flags, scratch, stride)
     if scratch != NULL:
         pool_give(scratch)
+
+
+cdef Py_ssize_t range_length(Py_ssize_t units, Py_ssize_t grain) noexcept nogil:
+    return max(max(<Py_ssize_t> 1, grain // PARTS_OF_GRAIN), units // (quernel_threads() * RANGES_PER_THREAD))
 
 
 cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
@@ -105,8 +109,14 @@ cdef void for_range(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ss
 
     A grain is the units that keep a core busy for 20 to 30 microseconds, by estimate: no thread is woken for less.
     """
-    cdef Py_ssize_t least = max(1, grain // PARTS_OF_GRAIN), threads = quernel_threads()
-    run_ranges(kernel, args, units, max(least, units // (threads * RANGES_PER_THREAD)), units > grain, scratch_bytes)
+    run_ranges(kernel, args, units, range_length(units, grain), RUN_ROUSE if units > grain else 0, scratch_bytes)
+
+
+cdef void for_range_backwards(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t grain,
+                              size_t scratch_bytes) noexcept nogil:
+    """As for_range; every thread goes through its part from end to beginning (a kernel does so with its range)."""
+    run_ranges(kernel, args, units, range_length(units, grain), RUN_LAST_FIRST | (RUN_ROUSE if units > grain else 0),
+               scratch_bytes)
 
 
 cdef int finish() except -1:

@@ -4,7 +4,7 @@ cimport numpy as cnp
 from libc.stddef cimport size_t
 
 from quernel.kernels.kinds cimport activation_kind
-from quernel.kernels.launch cimport for_range, kernel_of, launch, out_of_memory, parallel
+from quernel.kernels.launch cimport for_range, for_range_backwards, kernel_of, launch, out_of_memory, parallel
 from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
 
 cnp.import_array()
@@ -31,7 +31,7 @@ cdef extern from "kernels.h":
         const void *beta
         norm_shape shape
         double epsilon
-        int relu, stream, reverse
+        int relu, stream
     ctypedef struct norm_backward_args "struct norm_backward_args":
         void *dx
         void *dgamma
@@ -141,7 +141,7 @@ cdef void run_forward(const void *args) noexcept nogil:
     else:
         for_range(kernel_of(K_batch_norm_statistics, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
         for_range(kernel_of(K_batch_norm_finish, run.real), &a, a.shape.C, channel_grain(&a.shape), NORM_SCRATCH_BYTES)
-    for_range(kernel_of(K_batch_norm_normalise, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
+    for_range_backwards(kernel_of(K_batch_norm_normalise, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
     pool_give(memory)
 
 
@@ -150,7 +150,6 @@ def batch_norm_forward_train(x, gamma, beta, epsilon, activation="linear"):
     cdef forward_run run
     run.real = real_of(x_)
     run.inference = 0
-    run.a.reverse = 1
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
     run.a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
@@ -180,7 +179,6 @@ def batch_norm_forward_inference(x, gamma, beta, mean, var, epsilon, activation=
     cdef forward_run run
     run.real = real_of(x_)
     run.inference = 1
-    run.a.reverse = 0
     run.a.shape = shape_of(x_)
     run.a.relu = is_relu(activation)
     run.a.stream = cnp.PyArray_NBYTES(x_) >= STREAM_BYTES
@@ -217,7 +215,8 @@ cdef void run_backward(const void *args) noexcept nogil:
     for_range(kernel_of(K_batch_norm_backward_sums, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
     for_range(kernel_of(K_batch_norm_backward_finish, run.real), &a, a.shape.C, channel_grain(&a.shape),
               NORM_SCRATCH_BYTES)
-    for_range(kernel_of(K_batch_norm_backward_apply, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
+    for_range_backwards(kernel_of(K_batch_norm_backward_apply, run.real), &a, units, unit_grain(&a.shape),
+                        NORM_SCRATCH_BYTES)
     pool_give(memory)
 
 

@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from quernel.kernels.gemm cimport gemm_combine_args, gemm_pack_args, product, run_product
 from quernel.kernels.launch cimport (
-    ceil_div, for_range, kernel_of, launch, out_of_memory, run_ranges, table, thread_limit,
+    RUN_ROUSE, ceil_div, for_range, kernel_of, launch, out_of_memory, run_ranges, table, thread_limit,
 )
 from quernel.kernels.memory cimport new_array, pool_give, pool_take, ready, real_of
 
@@ -157,7 +157,7 @@ cdef void run_forward(const void *args) noexcept nogil:
     cdef product p = plain_product(rows.gates, f.x, f.kernel, f.N * T, 4 * U, f.C, f.real)
     p.bias = f.bias
     run_product(&p)
-    run_ranges(kernel_of(K_lstm_forward, f.real), &rows, f.N, rows_per_range(f.N, T, U), True, LSTM_SCRATCH(U) * size)
+    run_ranges(kernel_of(K_lstm_forward, f.real), &rows, f.N, rows_per_range(f.N, T, U), RUN_ROUSE, LSTM_SCRATCH(U) * size)
     if panels != NULL:
         pool_give(panels)
 
@@ -179,7 +179,7 @@ cdef void run_backward(const void *args) noexcept nogil:
         rows.recurrent_transposed = recurrent
         memcpy(rows.dh, f.dh_n, <size_t> (N * U) * size)
         memcpy(rows.dc, f.dc_n, <size_t> (N * U) * size)
-        run_ranges(kernel_of(K_lstm_backward, f.real), &rows, N, rows_per_range(N, T, U), True, LSTM_SCRATCH(U) * size)
+        run_ranges(kernel_of(K_lstm_backward, f.real), &rows, N, rows_per_range(N, T, U), RUN_ROUSE, LSTM_SCRATCH(U) * size)
 
         p = plain_product(f.dx, rows.dz, f.kernel, N * T, C, Z, f.real)  # dz kernel'
         p.b_k = 1
