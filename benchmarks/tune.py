@@ -49,7 +49,8 @@ CONSTANTS: dict[str, Constant] = {
     ),
     **_cython(
         "winograd", "-3x3-",
-        "GRAIN_WORK GRAIN_TRANSFORM BLOCK_BYTES MIN_HEIGHTS MAX_HEIGHTS SLICE_BYTES SLICES CHUNK_BYTES CHUNK_TILES",
+        "GRAIN_WORK GRAIN_TRANSFORM BLOCK_BYTES MIN_HEIGHTS MAX_HEIGHTS LEAST_UNITS SLICE_BYTES SLICES "
+        "CHUNK_BYTES CHUNK_TILES",
     ),
     **_cython("recurrent", "lstm", "GRAIN_WORK GRAIN_COPY FEW_ROWS"),
     **_cython("pool", "pool", "GRAIN_WORK"),

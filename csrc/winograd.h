@@ -1,7 +1,9 @@
 /* winograd.h   Fast convolution of small filters; see winograd.inc.h.
  *
  * winograd_filter: u = transformed filters, from w. Unit: a panel of tile_cols outputs.
- * winograd_forward: out = y. Unit: `block` tiles.                       (also the gradient of the input)
+ * winograd_forward: out = y. Unit: `block` tiles.
+ * Gradient of the input: winograd_forward with x = dy and turned filters, or, by tiles of dy in place of tiles of dx,
+ *   winograd_adjoint: out = dx. Unit: `chunk` tiles, of whole images, in blocks. x, H, W, C are of dy; OH, OW, K of dx.
  * Filter gradient, of small filters:
  *   winograd_gradient_slice: u[slice], from `chunk` tiles. Unit: a slice. Scratch: both slabs, and max(C, K).
  * of large ones, for one chunk of tiles after the other:
@@ -10,8 +12,8 @@
  * and then winograd_filter_gradient: out = dw, from the slices of u. Unit: an input channel.
  *
  * Slabs (the 36 entries) of T tiles take 36 (T row + VL) elements, where row is K in whole vectors for
- * outputs and at most C in whole vectors, and one vector more, for inputs. Scratch of winograd_forward: both slabs of
- * `block` tiles, and C. */
+ * outputs and at most C in whole vectors, and one vector more, for inputs. Scratch of winograd_forward and
+ * winograd_adjoint: both slabs of `block` tiles, and C. */
 #ifndef QUERNEL_WINOGRAD_H
 #define QUERNEL_WINOGRAD_H
 
@@ -29,5 +31,6 @@ struct winograd_args {
 #define WINOGRAD_KERNELS(K)                                                                                            \
     K(winograd_filter)                                                                                                 \
     K(winograd_forward)                                                                                                \
+    K(winograd_adjoint)                                                                                                \
     K(winograd_gradient_slice) K(winograd_gradient_transform) K(winograd_gradient) K(winograd_filter_gradient)
 #endif

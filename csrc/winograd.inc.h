@@ -4,7 +4,9 @@
  *   Y = A' [ (G g G') * (B' d B) ] A          ' transposes, * multiplies entry by entry and is summed over channels
  * which is 36 matrix products, one per entry (Lavin and Gray 2015, Fast Algorithms for Convolutional Neural Networks;
  * interpolation points 0, 1, -1, 2, -2 and infinity for both sizes, hence one B). The transforms run along channels.
- * The gradient of the input is the same with flipped filters; that of the filter is the adjoint in g:
+ * The gradient of the input is the same with flipped filters, or the adjoint in d, whose tiles overlap and are added:
+ *   dd = B [ (G g G') * (A dY A') ] B',
+ * which has fewer tiles where the output is smaller than the input. The gradient of the filter is the adjoint in g:
  *   dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G.
  *
  * Entries are numbered e = 6 row + column. Tiles are numbered over all images, so that small images fill blocks too.
@@ -42,26 +44,34 @@ QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_
     }
 }
 
+/* The 36 products of `count` tiles with the filters. */
+static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrdiff_t v_e,
+                              const struct winograd_args *a, ptrdiff_t count)
+{
+    const ptrdiff_t C = a->C, K = a->K, panels = (K + TILE_COLS - 1) / TILE_COLS;
+    struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = FN(wino_row)(C), .a_k = 1, .b_k = TILE_COLS};
+    t.c_i = (K + VL - 1) / VL * VL;
+    for (int e = 0; e < 36; e++)
+        for (ptrdiff_t p = 0; p < panels; p++) {
+            t.a = v + e * v_e;
+            t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
+            t.c = products + e * p_e + p * TILE_COLS;
+            t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
+            FN(tile_rows)(&t);
+        }
+}
+
 QUERNEL_INLINE void FN(wino_forward_blocks)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch,
                                             const int m)
 {
-    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), block = a->block;
-    const ptrdiff_t panels = (K + TILE_COLS - 1) / TILE_COLS, p_row = (K + VL - 1) / VL * VL;
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), p_row = (K + VL - 1) / VL * VL, block = a->block;
     const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
     REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
     FN(zero_run)(zeros, C);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t first = unit * block, count = a->tiles - first < block ? a->tiles - first : block;
         FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count, m);
-        struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = row, .a_k = 1, .b_k = TILE_COLS, .c_i = p_row};
-        for (int e = 0; e < 36; e++)
-            for (ptrdiff_t p = 0; p < panels; p++) {
-                t.a = v + e * v_e;
-                t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
-                t.c = products + e * p_e + p * TILE_COLS;
-                t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
-                FN(tile_rows)(&t);
-            }
+        FN(wino_products)(products, p_e, v, v_e, a, count);
         for (ptrdiff_t i = 0; i < count; i++) {
             const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
             const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
@@ -78,6 +88,52 @@ static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, v
         FN(wino_forward_blocks)(a, lo, hi, scratch, 4);
     else
         FN(wino_forward_blocks)(a, lo, hi, scratch, 2);
+}
+
+/* dx of whole images, whose tiles add to it in their order. x is dy here, out is dx, C are the channels of dy. */
+QUERNEL_INLINE void FN(wino_adjoint_images)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch,
+                                            const int m)
+{
+    const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), p_row = (K + VL - 1) / VL * VL, block = a->block;
+    const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
+    const ptrdiff_t end = hi * a->chunk < a->tiles ? hi * a->chunk : a->tiles;
+    REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
+    FN(zero_run)(zeros, C);
+    for (ptrdiff_t first = lo * a->chunk; first < end; first += block) {
+        const ptrdiff_t count = end - first < block ? end - first : block;
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
+            const ptrdiff_t h = tile / a->tiles_w % a->tiles_h * m, w = tile % a->tiles_w * m;
+            const REAL *at[16];
+            FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * C, zeros, h, w, a->H, a->W, C, m);
+            FN(wino_output_gradient)(v + i * row, v_e, at, C, m);
+        }
+        FN(wino_products)(products, p_e, v, v_e, a, count);
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
+            const ptrdiff_t h = tile / a->tiles_w % a->tiles_h * m - a->top, w = tile % a->tiles_w * m - a->left;
+            const struct FN(wino_place) place = {.image = (REAL *)a->out + n * a->OH * a->OW * K,
+                                                 .origin = h * a->OW + w,
+                                                 .W = a->OW,
+                                                 .C = K,
+                                                 .top = -h,
+                                                 .bottom = a->OH - h,
+                                                 .left = -w,
+                                                 .right = a->OW - w,
+                                                 .seen_h = h > -a->top ? 6 - m : 0,
+                                                 .seen_w = w > -a->left ? 6 - m : 0};
+            FN(wino_input_gradient)(&place, products + i * p_row, p_e);
+        }
+    }
+}
+
+static void FN(winograd_adjoint)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct winograd_args *a = args;
+    if (a->m == 4)
+        FN(wino_adjoint_images)(a, lo, hi, scratch, 4);
+    else
+        FN(wino_adjoint_images)(a, lo, hi, scratch, 2);
 }
 
 /* Small filters: u[slice][e][C][K] = the sum over a slice of tiles, transformed block by block so that neither they nor

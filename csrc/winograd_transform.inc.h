@@ -12,6 +12,18 @@ QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d)
     t[5] = 4 * d[1] - 5 * d[3] + d[5];
 }
 
+/* The adjoint of wino_b. */
+QUERNEL_INLINE void FN(wino_b_adjoint)(vec *restrict d, const vec *restrict t)
+{
+    const vec s1 = t[1] + t[2], d1 = t[1] - t[2], s2 = t[3] + t[4], d2 = t[3] - t[4];
+    d[0] = 4 * t[0];
+    d[1] = 4 * (t[5] - d1) - 2 * d2;
+    d[2] = -5 * t[0] - 4 * s1 - s2;
+    d[3] = d1 + 2 * d2 - 5 * t[5];
+    d[4] = t[0] + s1 + s2;
+    d[5] = t[5];
+}
+
 QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x, const int m)
 {
     const vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
@@ -223,5 +235,60 @@ QUERNEL_INLINE void FN(wino_output)(REAL *restrict y, const REAL *restrict produ
         FN(wino_output_row)(y + a->OW * a->K, a, k, cols, r, m);
         if (m == 4 && rows > 3) FN(wino_output_row)(y + 3 * a->OW * a->K, a, k, cols, s, m);
 #undef X
+    }
+}
+
+/* Where a piece of 6 x 6 meets an image: its rows [top, bottom) and columns [left, right) are inside, and what is above
+ * row seen_h or left of column seen_w has the sums of earlier tiles. */
+struct FN(wino_place) {
+    REAL *image;
+    ptrdiff_t origin, W, C; /* of the piece's first pixel, which may lie outside; strides of the image */
+    ptrdiff_t top, bottom, left, right, seen_h, seen_w;
+};
+
+/* Transforms row i of B M and adds it to its pixels. */
+QUERNEL_INLINE void FN(wino_add_row)(const struct FN(wino_place) * p, ptrdiff_t c, int i, const vec *t)
+{
+    if (i < p->top || i >= p->bottom) return;
+    const ptrdiff_t seen = i < p->seen_h ? 6 : p->seen_w, C = p->C;
+    REAL *dx = p->image + (p->origin + i * p->W) * C + c;
+    vec d[6];
+    FN(wino_b_adjoint)(d, t);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++) {
+        if (j < p->left || j >= p->right) continue;
+        const vec before = j < seen ? FN(load_upto)(dx + j * C, C - c, 0) : (vec){0};
+        FN(store_upto)(dx + j * C, before + d[j], C - c);
+    }
+}
+
+/* Adds B M B' of one tile to the image; rows of B M as in wino_input. */
+QUERNEL_INLINE void FN(wino_input_gradient)(const struct FN(wino_place) * p, const REAL *products, ptrdiff_t p_e)
+{
+    for (ptrdiff_t c = 0; c < p->C; c += VL) {
+        const REAL *at = products + c;
+        vec r[6], s[6];
+#define M(i) FN(load)(at + (6 * (i) + j) * p_e)
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) r[j] = 4 * M(0);
+        FN(wino_add_row)(p, c, 0, r);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) {
+            const vec s1 = M(1) + M(2), s2 = M(3) + M(4);
+            r[j] = -5 * M(0) - 4 * s1 - s2, s[j] = M(0) + s1 + s2;
+        }
+        FN(wino_add_row)(p, c, 2, r);
+        FN(wino_add_row)(p, c, 4, s);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) {
+            const vec d1 = M(1) - M(2), d2 = M(3) - M(4);
+            r[j] = 4 * (M(5) - d1) - 2 * d2, s[j] = d1 + 2 * d2 - 5 * M(5);
+        }
+        FN(wino_add_row)(p, c, 1, r);
+        FN(wino_add_row)(p, c, 3, s);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) r[j] = M(5);
+        FN(wino_add_row)(p, c, 5, r);
+#undef M
     }
 }

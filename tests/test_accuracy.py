@@ -69,6 +69,7 @@ LINEAR: tuple[Case, ...] = (
         conv.Shape(2, 9, 11, 19, 17), conv.Shape(2, 11, 9, 8, 9, strides=(2, 2)),
         conv.Shape(1, 17, 15, 33, 33, groups=33))),
     *(make(conv.Shape(2, 13, 12, 19, 35), how="winograd") for make in conv.ALL_THREE),
+    conv.backward_input(conv.Shape(2, 13, 12, 19, 35, pad="valid"), how="winograd"),
     *(make(conv.Shape(2, 9, 10, 8, 17, window=(5, 5)), how="winograd") for make in conv.ALL_THREE),
     conv.col2im(conv.Shape(2, 8, 9, 5, 5)),
     pool.avg_forward(pool.pooling(2, 9, 11, 19, (3, 3), (2, 2), "same")),

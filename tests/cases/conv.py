@@ -258,7 +258,8 @@ EMPTY = (
 LARGE = (Shape(3, 33, 31, 67, 70), Shape(2, 40, 40, 24, 48, strides=(2, 2)), Shape(5, 19, 19, 130, 36))
 
 # For Winograd's transforms: whole tiles, cropped ones, one tile, any padding, odd
-# channels, blocks that several images share.
+# channels, blocks that several images share, gradients by overlapping tiles of dy in
+# several units and in several blocks.
 SMALL_FILTERS = (
     Shape(2, 8, 8, 16, 16),
     Shape(3, 7, 9, 17, 33, pad="valid"),
@@ -269,7 +270,10 @@ SMALL_FILTERS = (
     Shape(2, 14, 14, 32, 64, window=(5, 5)),
     Shape(1, 6, 5, 7, 9, window=(5, 5), pad="valid"),
     Shape(5, 9, 4, 33, 16, window=(5, 5), pad=((0, 3), (2, 0))),
+    Shape(20, 13, 14, 19, 24, pad="valid"),
+    Shape(3, 28, 26, 12, 20, window=(5, 5), pad=((1, 0), (0, 1))),
     Shape(0, 8, 8, 16, 16),
+    Shape(0, 13, 13, 8, 8, pad="valid"),
     Shape(2, 8, 8, 0, 4),
 )
 # What "winograd" does not admit falls back, and "im2col" too where there are groups.

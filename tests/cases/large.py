@@ -27,6 +27,7 @@ _DEPTHWISE = conv.Shape(9, 31, 29, 67, 67, groups=67)
 _DEPTHWISE_STRIDED = conv.Shape(16, 31, 29, 67, 67, groups=67, strides=(2, 2))
 _SMALL_FILTERS = conv.Shape(13, 14, 15, 33, 37)
 _LARGE_FILTERS = conv.Shape(9, 14, 15, 67, 70)
+_UNPADDED = conv.Shape(37, 13, 14, 35, 66, pad="valid")
 _FIVE = conv.Shape(16, 15, 14, 18, 35, window=(5, 5))
 _COLUMNS = conv.Shape(9, 29, 27, 19, 1)
 _POOL = pool.pooling(9, 31, 33, 67, (3, 3), (2, 2), "same")
@@ -43,6 +44,7 @@ LARGE: tuple[Case, ...] = (
     gemm.dense(200, 5003, 37, "relu"),
     *(make(s) for make in conv.ALL_THREE for s in (_IMAGE, _STRIDED, _DEPTHWISE, _DEPTHWISE_STRIDED)),
     *(make(s, how="winograd") for make in conv.ALL_THREE for s in (_SMALL_FILTERS, _LARGE_FILTERS, _FIVE)),
+    conv.backward_input(_UNPADDED, how="winograd"),
     conv.im2col(_COLUMNS), conv.col2im(_COLUMNS),
     *(make(s) for s in (_POOL, _POOL_PLAIN)
       for make in (pool.max_forward, pool.max_backward, pool.avg_forward, pool.avg_backward)),

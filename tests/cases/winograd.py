@@ -29,6 +29,7 @@ INPUT = np.array(
     float,
 )
 TRANSFORM_TERMS = 40  # additions and multiplications a value passes in the three two-dimensional transforms
+OVERLAPS = 9  # tiles that are added to one pixel by the adjoint gradient of the input, at most (4 for 3 x 3)
 
 
 def matrices(taps: int) -> tuple[Array, Array, Array]:
@@ -67,6 +68,22 @@ def magnitude(x: Array, kernel: Array, out: tuple[int, int], top: int, left: int
     return y.reshape(len(x), rows * m, columns * m, kernel.shape[3])[:, : out[0], : out[1]]
 
 
+def adjoint_magnitude(dy: Array, kernel: Array, image: tuple[int, int], top: int, left: int) -> Array:
+    """The gradient of the input (N, *image, C) by tiles of |dy|, B [(G g G') * (A dY A')] B', that overlap."""
+    taps = kernel.shape[0]
+    b, g, a = matrices(taps)
+    m = 7 - taps
+    rows, columns = -(-dy.shape[1] // m), -(-dy.shape[2] // m)
+    z = np.einsum("ie,jf,nrsijk->nrsefk", a, a, pieces(np.abs(dy), rows, columns, 0, 0, m, m), optimize=True)
+    u = np.einsum("ei,fj,ijck->efck", g, g, np.abs(kernel), optimize=True)
+    d = np.einsum("ei,fj,nrsefk,efck->nrsijc", b, b, z, u, optimize=True)
+    dx = np.zeros((len(dy), rows * m + taps - 1, columns * m + taps - 1, kernel.shape[2]))
+    for i in range(rows):
+        for j in range(columns):
+            dx[:, i * m : i * m + 6, j * m : j * m + 6] += d[:, i, j]
+    return dx[:, top : top + image[0], left : left + image[1]]
+
+
 def forward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
     x, kernel, bias, _, ((top, _), (left, _)), _, _, _, alpha, _ = args
     sums = magnitude(x, kernel, outputs[0].shape[1:3], top, left) + (0 if bias is None else np.abs(bias))
@@ -75,11 +92,14 @@ def forward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> 
 
 
 def backward_input_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    """The larger bound of the two ways, of which the kernel takes the one that costs less."""
     dy, kernel, shape, _, ((top, _), (left, _)), _, _, _ = args
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
     reach = len(kernel) - 1
-    sums = magnitude(dy, turned, shape[1:3], reach - top, reach - left)
-    return [gamma(kernel.shape[3] + TRANSFORM_TERMS, eps) * sums]
+    forward = magnitude(dy, turned, shape[1:3], reach - top, reach - left)
+    adjoint = adjoint_magnitude(dy, kernel, shape[1:3], top, left)
+    terms = kernel.shape[3] + TRANSFORM_TERMS
+    return [np.maximum(gamma(terms, eps) * forward, gamma(terms + OVERLAPS, eps) * adjoint)]
 
 
 def backward_kernel_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:

@@ -219,6 +219,25 @@ static void FN(convolutions)(void)
     FN(columns)((struct FN(image)){1, 7, 9, 3, 3, 2, 3, 1, 0, 2, 1, 2, 2, 1});
 }
 
+/* The gradient of the input of a forward pass f, by the same tiles. */
+static void FN(winograd_adjoint_case)(const struct winograd_args *f, ptrdiff_t N)
+{
+    const ptrdiff_t tile = table->tile_cols[THIS], lanes = table->lanes[THIS], taps = 7 - f->m, C = f->C, K = f->K;
+    const ptrdiff_t panels = CEIL_DIV(C, tile), slab = 36 * ((CEIL_DIV(K, lanes) + 1) * lanes + panels * tile);
+    REAL *dx = FN(blank)(N * f->H * f->W * C);
+    struct winograd_args a = *f;
+    a.out = dx;
+    a.u = FN(blank)(36 * panels * tile * K);
+    a.x = f->dy;
+    a.w_i = f->w_j, a.w_j = f->w_i;
+    a.H = f->OH, a.W = f->OW, a.C = K, a.K = C, a.OH = f->H, a.OW = f->W;
+    a.chunk = a.tiles_h * a.tiles_w;
+    run(THIS, K_winograd_filter, &a, panels, 0);
+    run(THIS, K_winograd_adjoint, &a, N, FN(scratch)(a.block * slab + 80 * lanes + K));
+    result(THIS, dx, N * a.OH * a.OW * C, 30.0 * (double)(taps * taps * K), 8, "winograd dx %td %tdx%td %td-%td m %d",
+           N, a.OH, a.OW, C, K, a.m);
+}
+
 /* Tiles of m x m. The transforms enlarge intermediate values, and their rounding, some 30 times. */
 static void FN(winograd_case)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, ptrdiff_t K, ptrdiff_t pad, int m)
 {
@@ -255,6 +274,8 @@ static void FN(winograd_case)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C
     run(THIS, K_winograd_filter, &a, panels, 0);
     run(THIS, K_winograd_forward, &a, CEIL_DIV(a.tiles, block), FN(scratch)(block * slab + guard + C));
     result(THIS, y, N * OH * OW * K, terms, 8, "winograd %td %tdx%td %td-%td m %d", N, H, W, C, K, m);
+
+    FN(winograd_adjoint_case)(&a, N);
 
     a.chunk = 2 * block;
     a.slices = CEIL_DIV(a.tiles, a.chunk);

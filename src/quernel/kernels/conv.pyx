@@ -8,7 +8,8 @@ depend on its batch:
   narrow outputs, tall filters    pixels gathered first, then one product
   few outputs of many terms       vectors along the sum, added up at its end
   all else                        tiles read the (padded) image in place
-The gradient of the input is the same core once per phase of the stride.
+The gradient of the input is the same core once per phase of the stride; Winograd's goes by tiles of dy instead of dx
+where these are fewer by enough (unpadded images).
 
 `algorithm` narrows the choice: "direct" leaves Winograd out (its error is 3 to 7 times larger), "winograd" takes it
 wherever the shape admits it, "im2col" builds the matrix of patches (one group only).
@@ -26,7 +27,9 @@ from quernel.kernels.gemm cimport product, run_product
 from quernel.kernels.kinds cimport activation_kind
 from quernel.kernels.launch cimport launch, parallel, table
 from quernel.kernels.memory cimport new_array, ready, real_of
-from quernel.kernels.winograd cimport run_winograd, run_winograd_gradient, winograd, winograd_pays
+from quernel.kernels.winograd cimport (
+    run_winograd, run_winograd_gradient, winograd, winograd_adjoint_pays, winograd_pays,
+)
 
 from quernel.kernels.gemm import dense_forward, matmul
 
@@ -202,14 +205,17 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
         return col2im(dcols, input_shape, (s.KH, s.KW), strides, padding, dilation)
     dx = new_array((s.N, s.H, s.W, s.C), s.real)
 
-    if is_winograd(&s, algorithm):  # dy and the filter turned by 180 degrees, inputs and outputs exchanged
+    if is_winograd(&s, algorithm):
         as_winograd(&f, &s)
-        f.out, f.x = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_)
-        f.H, f.W, f.C, f.K, f.OH, f.OW = s.OH, s.OW, s.K, s.C, s.H, s.W
-        f.top, f.left = s.KH - 1 - s.top, s.KW - 1 - s.left
-        f.w_w, f.w_i, f.w_j = -s.C * s.K, 1, s.K
+        f.out, f.x, f.w = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
+        f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.OH, s.OW, s.K, s.C, s.H, s.W, s.top, s.left
+        f.w_w, f.w_i, f.w_j = s.C * s.K, 1, s.K
         f.w_h = s.KW * f.w_w
-        f.w = <char *> cnp.PyArray_DATA(w) + (s.KH * s.KW - 1) * s.C * s.K * <Py_ssize_t> size
+        f.adjoint = winograd_adjoint_pays(&f)
+        if not f.adjoint:  # the forward pass over dy with the filter turned by 180 degrees
+            f.top, f.left = s.KH - 1 - s.top, s.KW - 1 - s.left
+            f.w = <char *> f.w + (s.KH * s.KW - 1) * s.C * s.K * <Py_ssize_t> size
+            f.w_h, f.w_w = -f.w_h, -f.w_w
         launch(run_winograd, &f, sizeof(f))
         return dx
     if is_product(&s):

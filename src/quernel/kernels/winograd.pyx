@@ -23,6 +23,7 @@ cdef extern from "kernels.h":
     enum:
         K_winograd_filter
         K_winograd_forward
+        K_winograd_adjoint
         K_winograd_gradient_slice
         K_winograd_gradient_transform
         K_winograd_gradient
@@ -41,6 +42,9 @@ cdef enum:
 cdef enum:
     MIN_HEIGHTS = 2
     MAX_HEIGHTS = 8
+# For threads to share, where there are so many tiles or images.
+cdef enum:
+    LEAST_UNITS = 8
 # Filter gradients up to this size are summed by each thread in its own cache, in so many slices; larger ones together.
 cdef enum:
     SLICE_BYTES = 640 << 10
@@ -55,8 +59,13 @@ cdef enum:
 # loads, stores and additions.
 cdef double INPUT_COST = 250
 cdef double OUTPUT_COST = 200
+# The same of the adjoint transforms: of dy's tiles, and of dx's, which overlap and are added up.
+cdef double OUTPUT_GRADIENT_COST = 200
+cdef double INPUT_GRADIENT_COST = 375
 # Gain below which the direct path's smaller error is preferred.
 cdef double WORTHWHILE = 1.2
+# Gain below which the gradient of the input is made as a forward pass: its cropped tiles cost less than the estimate.
+cdef double ADJOINT_WORTHWHILE = 1.1
 
 
 cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t taps,
@@ -66,6 +75,17 @@ cdef bint winograd_pays(Py_ssize_t C, Py_ssize_t K, Py_ssize_t OH, Py_ssize_t OW
     cdef double tiles = ceil_div(OH, m) * ceil_div(OW, m)
     cdef double fast = tiles * (36.0 * C * outputs + INPUT_COST * C + OUTPUT_COST * outputs)
     return real != F64 and WORTHWHILE * fast < <double> (OH * OW * taps * taps) * C * outputs
+
+
+cdef bint winograd_adjoint_pays(const winograd *w) noexcept nogil:
+    """Whether the gradient of the input costs less by tiles of dy (H x W x C) than by tiles of dx (OH x OW x K)."""
+    cdef Py_ssize_t m = 7 - w.taps, lanes = table.lanes[w.real], outputs = ceil_div(w.K, lanes) * lanes
+    cdef double products = 36.0 * w.C * outputs
+    cdef double adjoint = products + OUTPUT_GRADIENT_COST * w.C + INPUT_GRADIENT_COST * outputs
+    cdef double turned = products + INPUT_COST * w.C + OUTPUT_COST * outputs
+    adjoint *= ceil_div(w.H, m) * ceil_div(w.W, m)
+    turned *= ceil_div(w.OH, m) * ceil_div(w.OW, m)
+    return 0 < ADJOINT_WORTHWHILE * adjoint < turned
 
 
 cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t *p_row) noexcept nogil:
@@ -80,7 +100,7 @@ cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t 
     a.activation = w.activation
     a.alpha = w.alpha
     a.m = 7 - w.taps
-    a.tiles_h, a.tiles_w = ceil_div(w.OH, a.m), ceil_div(w.OW, a.m)
+    a.tiles_h, a.tiles_w = ceil_div(w.H if w.adjoint else w.OH, a.m), ceil_div(w.W if w.adjoint else w.OW, a.m)
     a.tiles = w.N * a.tiles_h * a.tiles_w
     row[0] = ceil_div(w.C, lanes) * lanes + lanes
     p_row[0] = ceil_div(w.K, lanes) * lanes
@@ -94,23 +114,29 @@ cdef inline Py_ssize_t slabs(Py_ssize_t tiles, Py_ssize_t row, Py_ssize_t p_row,
 
 
 cdef void run_winograd(const void *args) noexcept nogil:
-    """y (or dx, with the filter's strides turned round) of a `winograd`."""
+    """y (or dx, with the filter's strides turned round or as adjoint) of a `winograd`."""
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
     cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, lanes = table.lanes[w.real]
-    cdef Py_ssize_t tile_cols = table.tile_cols[w.real], panels = ceil_div(w.K, tile_cols)
+    cdef Py_ssize_t tile_cols = table.tile_cols[w.real], panels = ceil_div(w.K, tile_cols), unit
     fill(&a, w, &row, &p_row)
     if a.tiles == 0:
         return
-    a.block = min(a.block, max(<Py_ssize_t> table.tile_rows[w.real], ceil_div(a.tiles, 8)))
+    if w.adjoint:  # a unit is some images, of one or more blocks
+        unit = a.tiles_h * a.tiles_w
+        unit *= max(<Py_ssize_t> 1, min(a.block // unit, ceil_div(w.N, LEAST_UNITS)))
+        a.chunk = unit
+        a.block = ceil_div(unit, ceil_div(unit, a.block))
+    else:
+        unit = a.block = min(a.block, max(<Py_ssize_t> table.tile_rows[w.real], ceil_div(a.tiles, LEAST_UNITS)))
     a.out = w.out
     a.u = pool_take(<size_t> (36 * panels * tile_cols * max(<Py_ssize_t> 1, w.C) * size))
     if a.u == NULL:
         out_of_memory()
         return
     for_range(kernel_of(K_winograd_filter, w.real), &a, panels, 1 + 512 // (1 + w.C), 0)
-    for_range(kernel_of(K_winograd_forward, w.real), &a, ceil_div(a.tiles, a.block),
-              1 + GRAIN_WORK // (1 + a.block * 36 * w.C * w.K),
+    for_range(kernel_of(K_winograd_adjoint if w.adjoint else K_winograd_forward, w.real), &a, ceil_div(a.tiles, unit),
+              1 + GRAIN_WORK // (1 + unit * 36 * w.C * w.K),
               <size_t> (slabs(a.block, row, p_row, lanes) + w.C + lanes) * size)
     pool_give(a.u)
 
