@@ -29,7 +29,6 @@ static void FN(norm)(ptrdiff_t M, ptrdiff_t C, ptrdiff_t chunk_lines, double mea
                                   .shape = shape,
                                   .epsilon = 1e-3,
                                   .relu = relu,
-                                  .reverse = 1,
                                   .stream = relu};
     run(THIS, K_batch_norm_statistics, &f, units, NORM_SCRATCH_BYTES);
     run(THIS, K_batch_norm_finish, &f, C, NORM_SCRATCH_BYTES);
@@ -67,7 +66,7 @@ static void FN(norm)(ptrdiff_t M, ptrdiff_t C, ptrdiff_t chunk_lines, double mea
     run(THIS, K_batch_norm_running, &r, C, 0);
     result(THIS, moving_mean, C, 4, 0, "norm running mean %td", C);
     result(THIS, moving_var, C, 4, 4, "norm running var %td", C);
-    f.mean = moving_mean, f.var = moving_var, f.inv_std = NULL, f.reverse = 0;
+    f.mean = moving_mean, f.var = moving_var, f.inv_std = NULL;
     run(THIS, K_batch_norm_coefficients, &f, C, 0);
     run(THIS, K_batch_norm_normalise, &f, units, NORM_SCRATCH_BYTES);
     result(THIS, y, n, 16 * (1 + fabs(mean)), 8, "norm inference %td x %td mean %g relu %d", M, C, mean, relu);
