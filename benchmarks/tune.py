@@ -45,7 +45,8 @@ def _c(header: str, match: str, names: str) -> dict[str, Constant]:
 CONSTANTS: dict[str, Constant] = {
     **_cython("gemm", "matmul", "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK FEW_BLOCKS SLICE_MIN"),
     **_cython(
-        "conv_core", "conv", "GRAIN_WORK PADDED_BYTES NARROW SHORT_RUN LANE_SUM ITEM_PIXELS PARTIAL_BYTES GROUPED_BYTES"
+        "conv_core", "conv",
+        "GRAIN_WORK PADDED_BYTES NARROW PACK_TILES FAR_BYTES LANE_SUM ITEM_PIXELS PARTIAL_BYTES GROUPED_BYTES",
     ),
     **_cython(
         "winograd", "-3x3-",

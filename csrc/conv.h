@@ -50,14 +50,16 @@ struct conv_args {
 /* Filter gradient. Unit: one chunk of the items; an item is row_block output rows of one image. Each unit adds its
  * items, in order, to a partial result of its own. */
 struct conv_filter_args {
-    void *partial; /* [chunk][taps * C/groups][K] */
+    void *partial; /* [chunk][depth][K] */
     const void *x, *dy;
-    const ptrdiff_t *offset; /* [R] as above */
-    ptrdiff_t H, W, C, top, left, Wp, span;
+    const ptrdiff_t *offset;                /* [depth] start of each input of the filter, in the padded layout */
+    ptrdiff_t H, W, C, top, left, Wp, span; /* as above */
     ptrdiff_t s_h, s_w;
     ptrdiff_t OH, OW, K, row_block, row_blocks, items, chunk;
-    ptrdiff_t R, run, groups;
-    int gather;
+    ptrdiff_t depth, groups; /* taps * C/groups */
+    ptrdiff_t wide;          /* columns of dy that a tile takes, a multiple of VL */
+    int padded;              /* as above */
+    int pack;                /* dy goes into panels first */
 };
 
 /* Groups of G = 1, 2, 4 or 8 channels in and out (conv_grouped.inc.h). Forward unit: `rows` output rows, 1, or 2 of

@@ -12,6 +12,7 @@ struct tile_args {
     const void *a, *b, *bias; /* bias NULL: none */
     ptrdiff_t c_i;            /* distance between rows of C */
     const ptrdiff_t *a_r;     /* offset in A of each step of the outer sum; NULL: R == 1, offset 0 */
+    const ptrdiff_t *a_row;   /* offset in A of each output row; NULL: i * a_i */
     ptrdiff_t a_i, a_k;       /* strides of A: output row, inner sum */
     ptrdiff_t b_r, b_k;       /* strides of B; columns are contiguous */
     ptrdiff_t rows, cols;     /* output block; cols <= TILE_VECTORS * VL */

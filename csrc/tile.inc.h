@@ -2,17 +2,19 @@
  *
  *   acc[i][j] (+)= sum_{r < R} sum_{k < K} A[i a_i + a_r[r] + k a_k] * B[r b_r + k b_k + j]
  *
- * Strides decide what it is: a product (R = 1), a convolution (r a filter row, k the contiguous run of KW*C inputs), a
- * filter gradient. The block of accumulators, up to TILE_ROWS x TILE_VECTORS vectors, lives in registers; one function
- * per height and width is made from one text, so that odd sizes never fall back to scalar code. Each output is one
- * chain of multiply-adds in the order r, k whatever the height: a row's bits do not depend on the rows beside it.
- * B is read in whole vectors: callers pad it. */
+ * or A[a_row[i] + ...], rows scattered. Strides decide what it is: a product (R = 1), a convolution (r a filter row, k
+ * the contiguous run of KW*C inputs), a filter gradient (a_row the taps, r a row of outputs, k its pixels). The block
+ * of accumulators, up to TILE_ROWS x TILE_VECTORS vectors, lives in registers; one function per height and width is
+ * made from one text, so that odd sizes never fall back to scalar code. Each output is one chain of multiply-adds in
+ * the order r, k whatever the height: a row's bits do not depend on the rows beside it. B is read in whole vectors:
+ * callers pad it. */
 #ifndef TILE_VECTORS
 #define TILE_VECTORS 2
 #endif
 #define TILE_COLS (TILE_VECTORS * VL)
 
-QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL *c, const int rows, const int vectors)
+QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, const ptrdiff_t *a_row, REAL *c,
+                                  const int rows, const int vectors, const int scattered)
 {
     const REAL *b_panel = t->b;
     const ptrdiff_t a_i = t->a_i, a_k = t->a_k, b_k = t->b_k, c_i = t->c_i;
@@ -32,15 +34,15 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL
             acc[i][j] = t->add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
 
     for (ptrdiff_t r = 0; r < t->R; r++) {
-        const REAL *a_row = t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
-        for (ptrdiff_t k = 0; k < t->K; k++, a_row += a_k, b += b_k) {
+        const REAL *a_rk = t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
+        for (ptrdiff_t k = 0; k < t->K; k++, a_rk += a_k, b += b_k) {
             vec b_j[TILE_VECTORS];
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) b_j[j] = FN(load)(b + j * VL);
 #pragma GCC unroll 16
             for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-                for (int j = 0; j < vectors; j++) acc[i][j] += a_row[i * a_i] * b_j[j];
+                for (int j = 0; j < vectors; j++) acc[i][j] += a_rk[scattered ? a_row[i] : i * a_i] * b_j[j];
         }
     }
 
@@ -58,16 +60,16 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, REAL
     }
 }
 
-typedef void FN(tile_fn)(const struct tile_args *t, const REAL *a, REAL *c);
+typedef void FN(tile_fn)(const struct tile_args *t, const REAL *a, const ptrdiff_t *a_row, REAL *c);
 
 /* clang-format off */
-#define TILE_OF(rows, vectors)                                                                               \
-    static __attribute__((noinline)) void FN(tile_##rows##x##vectors)(const struct tile_args *t, const REAL *a, \
-                                                                      REAL *c)                               \
+#define TILE_OF(rows, vectors, scattered)                                                                    \
+    static __attribute__((noinline)) void FN(tile_##rows##x##vectors##_##scattered)(                         \
+        const struct tile_args *t, const REAL *a, const ptrdiff_t *a_row, REAL *c)                           \
     {                                                                                                        \
-        FN(tile_body)(t, a, c, rows, vectors);                                                               \
+        FN(tile_body)(t, a, a_row, c, rows, vectors, scattered);                                             \
     }
-#define TILE(rows) TILE_OF(rows, 1) TILE_OF(rows, 2)
+#define TILE(rows) TILE_OF(rows, 1, 0) TILE_OF(rows, 2, 0) TILE_OF(rows, 1, 1) TILE_OF(rows, 2, 1)
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #if TILE_ROWS > 6
 TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
@@ -78,17 +80,17 @@ TILE(13) TILE(14)
 #undef TILE
 #undef TILE_OF
 
-#define TILE_PAIR(rows) {FN(tile_##rows##x1), FN(tile_##rows##x2)}
-static FN(tile_fn) *const FN(tiles)[TILE_ROWS][TILE_VECTORS] = {
-    TILE_PAIR(1),  TILE_PAIR(2),  TILE_PAIR(3),  TILE_PAIR(4), TILE_PAIR(5), TILE_PAIR(6),
+#define TILES(rows) {{FN(tile_##rows##x1_0), FN(tile_##rows##x2_0)}, {FN(tile_##rows##x1_1), FN(tile_##rows##x2_1)}}
+static FN(tile_fn) *const FN(tiles)[TILE_ROWS][2][TILE_VECTORS] = {
+    TILES(1),  TILES(2),  TILES(3),  TILES(4), TILES(5), TILES(6),
 #if TILE_ROWS > 6
-    TILE_PAIR(7),  TILE_PAIR(8),  TILE_PAIR(9),  TILE_PAIR(10), TILE_PAIR(11), TILE_PAIR(12),
+    TILES(7),  TILES(8),  TILES(9),  TILES(10), TILES(11), TILES(12),
 #endif
 #if TILE_ROWS > 12
-    TILE_PAIR(13), TILE_PAIR(14),
+    TILES(13), TILES(14),
 #endif
 };
-#undef TILE_PAIR
+#undef TILES
 /* clang-format on */
 
 /* The activations that are too long to stand in every tile are applied to the finished block, which is in cache. */
@@ -107,13 +109,17 @@ static void FN(activate_block)(const struct tile_args *t)
 static void FN(tile_rows)(const struct tile_args *t)
 {
     const REAL *a = t->a;
+    const ptrdiff_t *a_row = t->a_row;
     REAL *c = t->c;
-    const int vectors = t->cols > VL;
+    const int scattered = a_row != NULL, vectors = t->cols > VL;
     ptrdiff_t tiles = (t->rows + TILE_ROWS - 1) / TILE_ROWS;
     for (ptrdiff_t rows = t->rows; rows > 0; tiles--) {
         const ptrdiff_t height = (rows + tiles - 1) / tiles;
-        FN(tiles)[height - 1][vectors](t, a, c);
-        a += height * t->a_i;
+        FN(tiles)[height - 1][scattered][vectors](t, a, a_row, c);
+        if (scattered)
+            a_row += height;
+        else
+            a += height * t->a_i;
         c += height * t->c_i;
         rows -= height;
     }

@@ -247,6 +247,16 @@ FEW = (
     Shape(1, 6, 8, 66, 4, groups=2),
     Shape(0, 5, 5, 1, 32),
 )
+# Filter gradients: dy read where it lies, to the last pixel, and in panels: many filters, many inputs.
+FILTERS = (
+    *(Shape(3, 3, 1, 1, w, window=(2, 1)) for w in WIDTHS),
+    *(Shape(2, 5, 6, 2 * w, 6, groups=2) for w in (1, 3, 5)),
+    Shape(2, 40, 30, 3, 20, strides=(2, 2)),  # several blocks of rows
+    Shape(2, 70, 18, 1, 33, pad="valid"),
+    Shape(1, 6, 7, 2, 129),
+    Shape(1, 6, 7, 40, 33, window=(3, 4)),
+    Shape(1, 6, 7, 80, 20, groups=2),
+)
 EMPTY = (
     Shape(0, 5, 5, 3, 4),
     Shape(2, 5, 5, 0, 4),
@@ -300,7 +310,7 @@ CASES = [
     forward(Shape(2, 7, 9, 33, 3), "tanh", bias=False),
     forward(Shape(2, 7, 9, 6, 19, strides=(2, 2)), "leaky_relu", False, 0.2),
     *(backward_input(s) for s in ALL),
-    *(backward_kernel(s) for s in ALL),
+    *(backward_kernel(s) for s in (*ALL, *FILTERS)),
     *(case(s, how=how) for case in ALL_THREE for s in SMALL_FILTERS for how in ("winograd", "auto")),
     *(case(s, how="im2col") for case in ALL_THREE for s in (*PLAIN[::6], *STRIDED)),
     *(case(s, how="winograd") for case in ALL_THREE for s in FALL_BACK),

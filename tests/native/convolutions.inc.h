@@ -22,6 +22,18 @@ static ptrdiff_t *FN(runs)(const struct FN(image) * s, ptrdiff_t *R, ptrdiff_t *
     return offset;
 }
 
+/* Start of each input of a filter of one group. */
+static ptrdiff_t *FN(inputs)(const struct FN(image) * s)
+{
+    const ptrdiff_t Wp = s->W + 2 * s->pad_w, channels = s->C / s->groups;
+    ptrdiff_t *offset = take((size_t)(s->KH * s->KW * channels) * sizeof *offset);
+    for (ptrdiff_t i = 0; i < s->KH * s->KW * channels; i++) {
+        const ptrdiff_t tap = i / channels;
+        offset[i] = (tap / s->KW * s->d_h * Wp + tap % s->KW * s->d_w) * s->C + i % channels;
+    }
+    return offset;
+}
+
 static void FN(direct)(struct FN(image) s, enum way way, int activation)
 {
     const ptrdiff_t OH = FN(outputs)(s.H, s.pad_h, s.KH, s.d_h, s.s_h),
@@ -82,31 +94,37 @@ static void FN(direct)(struct FN(image) s, enum way way, int activation)
            s.H, s.W, s.C, s.K, way, activation);
 
     const ptrdiff_t row_blocks = CEIL_DIV(OH, row_block), items = s.N * row_blocks, chunk = CEIL_DIV(items, 2);
-    const ptrdiff_t dy_cols = CEIL_DIV(cols, table->tile_cols[THIS]) * table->tile_cols[THIS];
+    const ptrdiff_t whole = CEIL_DIV(cols, lanes) * lanes;
     REAL *dw = FN(blank)(2 * taps * depth_t * s.K);
-    struct conv_filter_args f = {.partial = dw,
-                                 .x = x,
-                                 .dy = FN(draw)(s.N * OH * OW * s.K),
-                                 .H = s.H,
-                                 .W = s.W,
-                                 .C = s.C,
-                                 .top = s.pad_h,
-                                 .left = s.pad_w,
-                                 .Wp = Wp,
-                                 .span = span,
-                                 .s_h = s.s_h,
-                                 .s_w = s.s_w,
-                                 .OH = OH,
-                                 .OW = OW,
-                                 .K = s.K,
-                                 .row_block = row_block,
-                                 .row_blocks = row_blocks,
-                                 .items = items,
-                                 .chunk = chunk,
-                                 .groups = s.groups,
-                                 .gather = a.gather};
-    f.offset = FN(runs)(&s, &f.R, &f.run);
-    run(THIS, K_conv_filter, &f, CEIL_DIV(items, chunk), FN(scratch)(padded + pixels * (dy_cols + taps * depth_t)));
+    const struct conv_filter_args f = {
+        .partial = dw,
+        .x = x,
+        .dy = FN(draw)(s.N * OH * OW * s.K),
+        .offset = FN(inputs)(&s),
+        .H = s.H,
+        .W = s.W,
+        .C = s.C,
+        .top = s.pad_h,
+        .left = s.pad_w,
+        .Wp = Wp,
+        .span = span,
+        .s_h = s.s_h,
+        .s_w = s.s_w,
+        .OH = OH,
+        .OW = OW,
+        .K = s.K,
+        .row_block = row_block,
+        .row_blocks = row_blocks,
+        .items = items,
+        .chunk = chunk,
+        .depth = taps * depth_t,
+        .groups = s.groups,
+        .wide = whole < table->tile_cols[THIS] ? whole : table->tile_cols[THIS],
+        .padded = s.pad_h || s.pad_w,
+        .pack = way == GATHERED,
+    };
+    run(THIS, K_conv_filter, &f, CEIL_DIV(items, chunk),
+        FN(scratch)(padded + pixels * CEIL_DIV(cols, f.wide) * f.wide));
     result(THIS, dw, CEIL_DIV(items, chunk) * taps * depth_t * s.K, (double)(s.N * OH * OW) + 4, 0,
            "conv filter gradient %tdx%td %td-%td way %d", s.H, s.W, s.C, s.K, way);
     done();

@@ -5,7 +5,7 @@ depend on its batch:
   1 x 1, stride 1, no padding     a matrix product
   3 x 3 or 5 x 5, stride 1        Winograd's transforms, where they pay (float32)
   groups of 1, 2, 4 or 8          vectors along channels, lanes exchanged within the groups
-  narrow outputs, tall filters    pixels gathered first, then one product
+  narrow outputs                  pixels gathered first, then one product
   few outputs of many terms       vectors along the sum, added up at its end
   all else                        tiles read the (padded) image in place
 The gradient of the input is the same core once per phase of the stride; Winograd's goes by tiles of dy instead of dx
@@ -306,7 +306,8 @@ def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, grou
         v.core.top, v.core.left, v.core.Wp = s.top, s.left, s.W + s.left + s.right
         v.core.span = (s.KH - 1) * s.d_h + 1
         v.core.s_h, v.core.s_w, v.core.OH, v.core.OW = s.s_h, s.s_w, s.OH, s.OW
-        v.core.items, v.core.groups, v.core.run = s.N, groups, s.C // groups
+        v.core.items, v.core.groups = s.N, groups
+        v.core.padded = s.top or s.bottom or s.left or s.right
         v.taps_h, v.taps_w = s.KH, s.KW
         v.offset_h, v.offset_w = s.d_h * v.core.Wp * s.C, s.d_w * s.C
         v.dw, v.real = cnp.PyArray_DATA(dw), s.real

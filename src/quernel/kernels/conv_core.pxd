@@ -17,8 +17,8 @@ cdef extern from "kernels.h":
         const void *dy
         const Py_ssize_t *offset
         Py_ssize_t H, W, C, top, left, Wp, span, s_h, s_w, OH, OW, K, row_block, row_blocks, items, chunk
-        Py_ssize_t R, run, groups
-        int gather
+        Py_ssize_t depth, groups, wide
+        int padded, pack
     ctypedef struct conv_grouped_args "struct conv_grouped_args":
         void *out
         const void *x

@@ -39,9 +39,13 @@ cdef enum:
 # Outputs narrower than this are gathered: a tile of so few rows leaves registers idle.
 cdef enum:
     NARROW = 7
-# Filter gradients gather runs shorter than this, for the same reason.
+# Filter gradients copy dy into panels for filters of more tiles than this (7x7x3 to 64, 11 tiles of AVX-512: 19.0 ms
+# against 17.8 in place; 25 tiles of AVX2: 21.0 against 22.1), and if its pixels are further apart than this: a tile
+# that reads 128 bytes of every 1024 waits for memory (3x3x3 to 256, AVX-512: 17 ms against 21 in place; to 128: 7.7
+# against 6.1).
 cdef enum:
-    SHORT_RUN = 12
+    PACK_TILES = 20
+    FAR_BYTES = 512
 # The rows of x and dy that the filter gradient of small groups goes over channel by channel stay in the second-level
 # cache, beside those that it prefetches.
 cdef enum:
@@ -144,35 +148,40 @@ cdef void run_filter_gradient(const void *args) noexcept nogil:
     cdef const filter_gradient *v = <const filter_gradient *> args
     cdef conv_filter_args a = v.core
     cdef size_t size = 8 if v.real else 4
-    cdef Py_ssize_t lanes = table.lanes[v.real], tile_cols = table.tile_cols[v.real], cols = a.K // a.groups
-    cdef Py_ssize_t rows = v.taps_h * v.taps_w * a.run, dw_bytes = rows * a.K * <Py_ssize_t> size
-    cdef Py_ssize_t N = a.items, chunks, scratch, row_bytes, panels = (cols + tile_cols - 1) // tile_cols
-    cdef Py_ssize_t *runs = <Py_ssize_t *> pool_take(<size_t> (v.taps_h * v.taps_w + 1) * sizeof(Py_ssize_t))
-    if runs == NULL:
+    cdef Py_ssize_t lanes = table.lanes[v.real], cols = a.K // a.groups, channels = a.C // a.groups
+    cdef Py_ssize_t N = a.items, chunks, scratch, row_bytes, panels, dw_bytes, i
+    cdef Py_ssize_t *offset
+    a.depth = v.taps_h * v.taps_w * channels
+    offset = <Py_ssize_t *> pool_take(<size_t> (a.depth + 1) * sizeof(Py_ssize_t))
+    if offset == NULL:
         out_of_memory()
         return
-    fill_runs(runs, &a.R, &a.run, v.taps_h, v.taps_w, v.offset_h, v.offset_w, a.groups)
-    a.offset = runs
-    a.gather = a.run < SHORT_RUN
-    row_bytes = max(<Py_ssize_t> 1, (a.s_h * a.Wp * a.C + a.OW * (panels * tile_cols + (rows if a.gather else 0)))
-                    * <Py_ssize_t> size)
+    for i in range(a.depth):
+        offset[i] = i // channels // v.taps_w * v.offset_h + i // channels % v.taps_w * v.offset_w + i % channels
+    a.offset = offset
+    a.wide = min(<Py_ssize_t> table.tile_cols[v.real], ceil_div(cols, lanes) * lanes)
+    a.pack = a.K > a.wide and (a.depth > PACK_TILES * table.tile_rows[v.real] or a.K * <Py_ssize_t> size > FAR_BYTES)
+    panels = a.OW * ceil_div(cols, a.wide) * a.wide if a.pack or cols % lanes != 0 else 0
+    row_bytes = max(<Py_ssize_t> 1, (a.s_h * a.Wp * a.C + (panels if a.pack else a.OW * a.K)) * <Py_ssize_t> size)
     a.row_block = max(<Py_ssize_t> 1, min(a.OH, min(ceil_div(4 * ITEM_PIXELS, max(<Py_ssize_t> 1, a.OW)),
-                                                    4 * PADDED_BYTES // row_bytes)))
+                                                    (4 if a.pack else 2) * PADDED_BYTES // row_bytes)))
     a.row_blocks = ceil_div(a.OH, a.row_block)
     a.items = N * a.row_blocks
+    dw_bytes = a.depth * a.K * <Py_ssize_t> size
     chunks = min(<Py_ssize_t> CHUNKS, max(<Py_ssize_t> 1, PARTIAL_BYTES // max(<Py_ssize_t> 1, dw_bytes)))
     a.chunk = max(<Py_ssize_t> 1, ceil_div(a.items, chunks))
     chunks = max(<Py_ssize_t> 1, ceil_div(a.items, a.chunk))
     a.partial = v.dw if chunks == 1 else pool_take(<size_t> (chunks * dw_bytes))
-    scratch = ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
-    scratch += a.row_block * a.OW * (panels * tile_cols + (rows if a.gather else 0))
+    scratch = a.row_block * panels
+    if a.padded:
+        scratch += ceil_div(((a.row_block - 1) * a.s_h + a.span) * a.Wp * a.C, lanes) * lanes
     if a.partial == NULL:
         out_of_memory()
     else:
         for_range(kernel_of(K_conv_filter, v.real), &a, chunks,
-                  1 + GRAIN_WORK // (1 + a.chunk * a.row_block * a.OW * rows * a.K), <size_t> scratch * size)
-        add_partials(v.dw, a.partial, chunks, rows, a.K, v.real)
-    pool_give(runs)
+                  1 + GRAIN_WORK // (1 + a.chunk * a.row_block * a.OW * a.depth * a.K), <size_t> scratch * size)
+        add_partials(v.dw, a.partial, chunks, a.depth, a.K, v.real)
+    pool_give(offset)
 
 
 cdef void add_partials(void *out, void *partial, Py_ssize_t slices, Py_ssize_t rows, Py_ssize_t cols,
