@@ -49,6 +49,41 @@ def test_the_first_of_ties_gets_the_gradient():
     assert x.grad.data.ravel().tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
+def rectified(how, x, w):
+    if how == "conv":
+        return ops.conv2d(x, w, np.zeros(w.shape[3]), padding="same", activation="relu")
+    if how == "norm":
+        return ops.batch_norm(x, None, None, None, None, training=True, activation="relu")
+    return ops.relu(x)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("how", ["conv", "norm", "relu"])
+@pytest.mark.parametrize("use", ["once", "pooled twice", "elsewhere", "retained"])
+def test_behind_relu_the_gradient_is_the_same(rng, settings, how, use):
+    """Pooling takes it through relu before it hands it out, unless something stands between the two."""
+    values, weights = rng.normal(size=(2, 5, 6, 3)), rng.normal(size=(3, 3, 3, 3))
+    values[0, 2, 2, 1] = np.nan if how == "relu" else 0.0
+    found = []
+    for apart in (False, True):
+        x, w = qn.tensor(values, requires_grad=True), qn.tensor(weights, requires_grad=True)
+        y = rectified(how, x, w)
+        if use == "retained":
+            y.retain_grad()
+        pooled = ops.max_pool2d(y * 1.0 if apart else y, **settings)
+        dy = np.random.default_rng(1).normal(size=pooled.shape)
+        loss = (pooled * dy).sum()
+        if use == "pooled twice":
+            loss = loss + (ops.max_pool2d(y * 1.0 if apart else y) * 0.5).sum()
+        if use == "elsewhere":
+            loss = loss + (y * values).sum()
+        loss.backward()
+        found.append([t.grad.data for t in (x, w, y) if t.grad is not None])
+    assert len(found[0]) == 1 + (how == "conv") + (use == "retained")
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("pool", [ops.max_pool2d, ops.avg_pool2d])
 @pytest.mark.parametrize(
     ("arguments", "message"),

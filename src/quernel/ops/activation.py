@@ -16,24 +16,46 @@ __all__ = ["activation", "elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu",
 KINDS = ("linear", "relu", "leaky_relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softplus", "elu")
 
 
-class Activation(Node):
+class Activated(Node):
+    """An operation that ends in an activation, whose gradient may come through it already.
+
+    Max pooling hands each gradient to one input, the one that became the output: relu's mask, which follows from its
+    output, can be applied to the pooled gradients, a quarter of them, before they are handed out. `masked` is a
+    gradient of which that is true. One that another use of the output was added to is another array.
+    """
+
+    __slots__ = ("activation", "masked")
+    activation: str
+    masked: np.ndarray | None
+
+    def end_in(self, activation: str) -> None:
+        self.activation = activation
+        self.masked = None
+
+    def left(self, dy: np.ndarray) -> str:
+        """The activation that dy has still to be taken through."""
+        masked, self.masked = self.masked, None
+        return "linear" if dy is masked else self.activation
+
+
+class Activation(Activated):
     """y = f(x)."""
 
-    __slots__ = ("alpha", "kind")
-    kind: str
+    __slots__ = ("alpha",)
     alpha: float
 
     @staticmethod
     def forward(ctx: Activation, x: np.ndarray, kind: str, alpha: float) -> np.ndarray:
         y = B.activation_forward(x, kind, alpha)
         ctx.saved = y if kind in B.SAVES_OUTPUT else x
-        ctx.kind = kind
+        ctx.end_in(kind)
         ctx.alpha = alpha
         return y
 
     @staticmethod
     def backward(ctx: Activation, dy: np.ndarray) -> np.ndarray:
-        return B.activation_backward(dy, ctx.saved, ctx.kind, ctx.alpha)
+        left = ctx.left(dy)
+        return dy if left == "linear" else B.activation_backward(dy, ctx.saved, left, ctx.alpha)
 
 
 def check_kind(kind: str, alpha: float, where: str) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from quernel import backend as B
-from quernel.autograd import Node
+from quernel.ops.activation import Activated, check_kind
 from quernel.ops.activation import activation as apply_activation
-from quernel.ops.activation import check_kind
 from quernel.ops.checks import LARGEST, pair, rank, reals
 from quernel.ops.gemm import bias_backward
 from quernel.tensor import Tensor
@@ -146,11 +145,10 @@ def geometry(
     return (pads[0], pads[1]), (out[0], out[1])
 
 
-class Conv2D(Node):
+class Conv2D(Activated):
     """y = activation(x * kernel + bias)."""
 
-    __slots__ = ("activation", "algorithm", "alpha", "geometry")
-    activation: str
+    __slots__ = ("algorithm", "alpha", "geometry")
     algorithm: str
     alpha: float
     geometry: tuple[Pair, Padding, Pair, int]
@@ -169,7 +167,7 @@ class Conv2D(Node):
         y = B.conv2d_forward(x, kernel, bias, *geometry, activation, alpha, algorithm)
         ctx.saved = x, kernel, y if activation != "linear" else None
         ctx.geometry = geometry
-        ctx.activation = activation
+        ctx.end_in(activation)
         ctx.alpha = alpha
         ctx.algorithm = algorithm
         return y
@@ -178,7 +176,7 @@ class Conv2D(Node):
     def backward(ctx: Conv2D, dy: np.ndarray) -> tuple[Any, Any, Any]:
         x, kernel, y = ctx.saved
         need_x, need_kernel, need_bias = ctx.needs
-        dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias)
+        dz, dbias = bias_backward(dy, y, ctx.left(dy), ctx.alpha, need_bias)
         return (
             B.conv2d_backward_input(dz, kernel, x.shape, *ctx.geometry, ctx.algorithm) if need_x else None,
             B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry, ctx.algorithm)

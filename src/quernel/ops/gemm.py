@@ -113,8 +113,8 @@ class Dense(Node):
 def bias_backward(
     dy: np.ndarray, y: np.ndarray | None, activation: str, alpha: float, need_bias: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """dz and dbias of y = activation(z + bias); y is None for a linear one."""
-    if y is None:
+    """dz and dbias of y = activation(z + bias); y may be None for a linear one."""
+    if activation == "linear":
         return dy, B.reduce("sum", dy, tuple(range(dy.ndim - 1))) if need_bias else None
     if need_bias:
         dz, dbias = B.bias_activation_backward(dy, y, activation, alpha)

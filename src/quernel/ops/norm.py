@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from quernel import backend as B
-from quernel.autograd import Node, is_grad_enabled
-from quernel.ops.activation import relu
+from quernel.autograd import is_grad_enabled
+from quernel.ops.activation import Activated, relu
 from quernel.ops.checks import reals
 from quernel.tensor import Tensor, wrap
 
 __all__ = ["batch_norm"]
 
 
-class BatchNormTrain(Node):
+class BatchNormTrain(Activated):
     """y = activation(gamma (x - mean) / std + beta) with the batch's own mean and std."""
 
-    __slots__ = ("activation",)
-    activation: str
+    __slots__ = ()
 
     @staticmethod
     def forward(
@@ -34,7 +33,7 @@ class BatchNormTrain(Node):
     ) -> np.ndarray:
         y, mean, var, inv_std = B.batch_norm_forward_train(x, gamma, beta, epsilon, activation)
         ctx.saved = x, y if activation == "relu" else x, gamma, mean, inv_std  # y matters for relu alone
-        ctx.activation = activation
+        ctx.end_in(activation)
         if running is not None:
             B.batch_norm_update_running(*running, mean, var, momentum)
         return y
@@ -42,7 +41,7 @@ class BatchNormTrain(Node):
     @staticmethod
     def backward(ctx: BatchNormTrain, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x, y, gamma, mean, inv_std = ctx.saved
-        return B.batch_norm_backward(dy, x, y, gamma, mean, inv_std, ctx.activation)
+        return B.batch_norm_backward(dy, x, y, gamma, mean, inv_std, ctx.left(dy))
 
 
 def batch_norm(

@@ -8,6 +8,7 @@ import numpy as np
 
 from quernel import backend as B
 from quernel.autograd import Node
+from quernel.ops.activation import Activated
 from quernel.ops.checks import LARGEST, pair, rank, real
 from quernel.ops.conv import Padding, Pair, geometry, padding_of
 from quernel.ops.reduce import mean
@@ -17,7 +18,7 @@ __all__ = ["avg_pool2d", "global_average_pool2d", "max_pool2d"]
 
 
 class MaxPool2D(Node):
-    """Keeps the winners' places in their windows, a byte each."""
+    """Keeps the winners' places in their windows, a byte each; behind relu its outputs, too (see `Activated`)."""
 
     __slots__ = ("window",)
     window: tuple[Any, ...]
@@ -25,14 +26,25 @@ class MaxPool2D(Node):
     @staticmethod
     def forward(ctx: MaxPool2D, x: np.ndarray, window: tuple[Pair, Pair, Padding]) -> np.ndarray:
         y, index = B.max_pool2d_forward(x, *window)
-        ctx.saved = index, x.shape
+        ctx.saved = index, x.shape, None if _relu_before(ctx) is None else y
         ctx.window = window
         return y
 
     @staticmethod
     def backward(ctx: MaxPool2D, dy: np.ndarray) -> np.ndarray:
-        index, shape = ctx.saved
-        return B.max_pool2d_backward(dy, index, shape, *ctx.window)
+        index, shape, y = ctx.saved
+        source = _relu_before(ctx)
+        if source is None or source._retained is not None:
+            return B.max_pool2d_backward(dy, index, shape, *ctx.window)
+        dx = B.max_pool2d_backward(B.activation_backward(dy, y, "relu"), index, shape, *ctx.window)
+        source.masked = dx
+        return dx
+
+
+def _relu_before(ctx: Node) -> Activated | None:
+    """The node that made the input, if relu was its end."""
+    source = ctx._edges[0] if ctx._edges else None
+    return source if isinstance(source, Activated) and source.activation == "relu" else None
 
 
 class AvgPool2D(Node):
