@@ -38,11 +38,11 @@ cdef enum:
 # Transformed inputs and products of a block share a second-level cache.
 cdef enum:
     BLOCK_BYTES = 1 << 20
-# Tiles of a block, in heights of the matrix tile: fewer would read the filters too often, more fill the cache.
+# Tiles of a block: fewer would read filters that are larger than that cache too often, more fill it.
 cdef enum:
-    MIN_HEIGHTS = 2
-    MAX_HEIGHTS = 8
-# For threads to share, where there are so many tiles or images.
+    MIN_TILES = 42
+    MAX_TILES = 112
+# Blocks for threads to share, where that leaves so many tiles to each.
 cdef enum:
     LEAST_UNITS = 8
 # Filter gradients up to this size are summed by each thread in its own cache, in so many slices; larger ones together.
@@ -89,7 +89,7 @@ cdef bint winograd_adjoint_pays(const winograd *w) noexcept nogil:
 
 
 cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t *p_row) noexcept nogil:
-    cdef Py_ssize_t lanes = table.lanes[w.real], rows = table.tile_rows[w.real], size = 8 if w.real else 4, heights
+    cdef Py_ssize_t lanes = table.lanes[w.real], rows = table.tile_rows[w.real], size = 8 if w.real else 4, block
     memset(a, 0, sizeof(winograd_args))
     a.x = w.x
     a.dy = w.dy
@@ -104,8 +104,8 @@ cdef void fill(winograd_args *a, const winograd *w, Py_ssize_t *row, Py_ssize_t 
     a.tiles = w.N * a.tiles_h * a.tiles_w
     row[0] = ceil_div(w.C, lanes) * lanes + lanes
     p_row[0] = ceil_div(w.K, lanes) * lanes
-    heights = BLOCK_BYTES // (36 * size * rows * (row[0] + p_row[0]))
-    a.block = rows * max(<Py_ssize_t> MIN_HEIGHTS, min(<Py_ssize_t> MAX_HEIGHTS, heights))
+    block = BLOCK_BYTES // (36 * size * (row[0] + p_row[0])) // rows * rows
+    a.block = max(<Py_ssize_t> MIN_TILES, min(<Py_ssize_t> MAX_TILES, block))
 
 
 cdef inline Py_ssize_t slabs(Py_ssize_t tiles, Py_ssize_t row, Py_ssize_t p_row, Py_ssize_t lanes) noexcept nogil:
@@ -113,22 +113,30 @@ cdef inline Py_ssize_t slabs(Py_ssize_t tiles, Py_ssize_t row, Py_ssize_t p_row,
     return 36 * (tiles * (row + p_row) + 2 * lanes)
 
 
+cdef Py_ssize_t units_of(const winograd *w, Py_ssize_t tiles) noexcept nogil:
+    """Blocks that threads can share evenly, an even number if the tiles fill more than one matrix tile."""
+    cdef Py_ssize_t rows = table.tile_rows[w.real], size = 8 if w.real else 4
+    cdef Py_ssize_t least = MIN_TILES if 36 * w.C * w.K * size > BLOCK_BYTES else rows
+    return 1 if tiles <= rows else min(<Py_ssize_t> LEAST_UNITS, 2 * ceil_div(tiles, 2 * least))
+
+
 cdef void run_winograd(const void *args) noexcept nogil:
     """y (or dx, with the filter's strides turned round or as adjoint) of a `winograd`."""
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
     cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, lanes = table.lanes[w.real]
-    cdef Py_ssize_t tile_cols = table.tile_cols[w.real], panels = ceil_div(w.K, tile_cols), unit
+    cdef Py_ssize_t tile_cols = table.tile_cols[w.real], panels = ceil_div(w.K, tile_cols), units, unit
     fill(&a, w, &row, &p_row)
     if a.tiles == 0:
         return
+    units = units_of(w, a.tiles)
     if w.adjoint:  # a unit is some images, of one or more blocks
         unit = a.tiles_h * a.tiles_w
-        unit *= max(<Py_ssize_t> 1, min(a.block // unit, ceil_div(w.N, LEAST_UNITS)))
+        unit *= max(<Py_ssize_t> 1, min(a.block // unit, ceil_div(w.N, units)))
         a.chunk = unit
         a.block = ceil_div(unit, ceil_div(unit, a.block))
     else:
-        unit = a.block = min(a.block, max(<Py_ssize_t> table.tile_rows[w.real], ceil_div(a.tiles, LEAST_UNITS)))
+        unit = a.block = ceil_div(a.tiles, max(units, ceil_div(a.tiles, a.block)))
     a.out = w.out
     a.u = pool_take(<size_t> (36 * panels * tile_cols * max(<Py_ssize_t> 1, w.C) * size))
     if a.u == NULL:
