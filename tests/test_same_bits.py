@@ -91,3 +91,15 @@ def test_same_bits_for_any_number_of_threads(function, dtype):
             with qn.num_threads(threads):
                 same = arrays.same_bits(expected, outputs(case, drawn))
             assert same, f"{case.id}: {threads} threads give other bits"
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in LARGE if c.function == "conv2d_backward_input"], ids=lambda case: case.id
+)
+def test_gradients_of_an_image_do_not_depend_on_the_others(case):
+    """The shape of all inputs is an argument: `check_kernel` cannot cut this batch."""
+    dy, kernel, shape, *rest = case.arguments(np.random.default_rng(0), np.float32)
+    whole = kernels.conv2d_backward_input(dy, kernel, shape, *rest)
+    for part in (slice(0, 1), slice(1, len(dy)), slice(3, 5)):
+        some = kernels.conv2d_backward_input(dy[part], kernel, (len(dy[part]), *shape[1:]), *rest)
+        assert arrays.same_bits([whole[part]], [some])
