@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quernel import backend
 from quernel.arrays import as_array, get_default_dtype
 
 __all__ = ["Parameter", "Tensor", "as_array", "as_tensor", "get_default_dtype", "tensor", "wrap"]
@@ -358,7 +359,7 @@ class Parameter(Tensor):
         array = as_array(data, dtype)
         if array.dtype.kind != "f":
             array = array.astype(get_default_dtype())
-        super().__init__(np.array(array, order="C"), trainable)
+        super().__init__(backend.copy(array), trainable)
         self.name = name
         self.regularizer = regularizer
         self.constraint = constraint
