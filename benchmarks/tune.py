@@ -43,7 +43,10 @@ def _c(header: str, match: str, names: str) -> dict[str, Constant]:
 
 
 CONSTANTS: dict[str, Constant] = {
-    **_cython("gemm", "matmul", "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK FEW_BLOCKS SLICE_MIN"),
+    **_cython(
+        "gemm", "matmul",
+        "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK FEW_BLOCKS SLICE_MIN FEW_ROWS WIDE_PANELS STREAM_B STREAM_COLS",
+    ),
     **_cython(
         "conv_core", "conv",
         "GRAIN_WORK PADDED_BYTES NARROW PACK_TILES FAR_BYTES LANE_SUM ITEM_PIXELS PARTIAL_BYTES GROUPED_BYTES",
@@ -53,15 +56,15 @@ CONSTANTS: dict[str, Constant] = {
         "GRAIN_WORK GRAIN_TRANSFORM BLOCK_BYTES MIN_TILES MAX_TILES LEAST_UNITS SLICE_BYTES SLICES "
         "CHUNK_BYTES CHUNK_TILES",
     ),
-    **_cython("recurrent", "lstm", "GRAIN_WORK GRAIN_COPY FEW_ROWS"),
+    **_cython("recurrent", "lstm", "GRAIN_WORK GRAIN_COPY FEW_ROWS IN_PLACE_STEPS ROWS_PER_THREAD STEP_WORK"),
     **_cython("pool", "pool", "GRAIN_WORK"),
     **_cython("reduce", "over", "UNIT WIDTH ROWS_MIN"),
     **_cython("norm", "batch norm", "GRAIN_ELEMENTS GRAIN_CHANNELS"),
     **_cython("softmax", "softmax", "GRAIN_ELEMENTS ROW_COST"),
     **_cython("optim", "adam", "GRAIN_ELEMENTS"),
-    **_c("gemm", "matmul", "GEMM_K_BLOCK GEMM_SKEW_BYTES"),
+    **_c("gemm", "matmul", "GEMM_K_BLOCK GEMM_K_STREAM GEMM_SKEW_BYTES"),
     **_c("norm", "batch norm", "NORM_LINE NORM_BLOCK NORM_CHUNK_MIN NORM_CHUNK_MAX NORM_STREAMS NORM_RUN"),
-    **_c("recurrent", "lstm", "LSTM_ROWS"),
+    **_c("recurrent", "lstm", "LSTM_ROWS LSTM_TURN_ROWS"),
     **_c("optim", "adam", "OPTIM_CHUNK"),
     **_c("pool", "pool", "POOL_LARGE POOL_BLOCK"),
     **_c("indexing", "transpose", "TRANSPOSE_TILE TRANSPOSE_BLOCK"),

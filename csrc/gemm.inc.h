@@ -64,7 +64,7 @@ QUERNEL_INLINE const REAL *FN(gemm_copy_a)(REAL *restrict out, const REAL *a, st
 static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct gemm_args *g = args;
-    REAL *panel = scratch, *a_copy = panel + (g->b_from == GEMM_B_BY_BLOCK ? GEMM_K_BLOCK * TILE_COLS : 0);
+    REAL *panel = scratch, *a_copy = panel + (g->b_from == GEMM_B_PACKED ? 0 : GEMM_K_BLOCK * TILE_COLS);
     const ptrdiff_t row_blocks = (g->M + g->row_block - 1) / g->row_block;
     const ptrdiff_t col_blocks = (g->N + g->col_block - 1) / g->col_block;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
@@ -80,10 +80,9 @@ static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *s
         REAL *c = (REAL *)g->c + batch * g->c_batch + slice * g->c_slice + i0 * g->c_m;
 
         struct tile_args t = {.c_i = g->c_m, .rows = rows, .R = 1, .alpha = g->alpha};
-        t.b_k = g->b_from == GEMM_B_IN_PLACE ? g->b_k : TILE_COLS;
         ptrdiff_t k0 = k_begin;
         do { /* once also for K == 0: the sum is empty, the bias is not */
-            const ptrdiff_t depth = k_end - k0 < GEMM_K_BLOCK ? k_end - k0 : GEMM_K_BLOCK;
+            const ptrdiff_t depth = k_end - k0 < g->k_block ? k_end - k0 : g->k_block;
             const int last = k0 + depth >= k_end;
             t.K = depth;
             t.add = g->add || k0 > k_begin;
@@ -92,17 +91,26 @@ static void FN(gemm_block)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *s
             t.a_k = g->a_k;
             t.a =
                 g->copy_a ? FN(gemm_copy_a)(a_copy, a + k0 * g->a_k, &t, g->a_m, g->a_k, rows, depth) : a + k0 * g->a_k;
-            for (ptrdiff_t j = j0; j < j1; j += TILE_COLS) {
-                t.cols = j1 - j < TILE_COLS ? j1 - j : TILE_COLS;
-                if (g->b_from == GEMM_B_BY_BLOCK) {
-                    FN(pack_panel)(panel, b + k0 * g->b_k + j * g->b_n, g->b_k, g->b_n, depth, t.cols);
-                    t.b = panel;
+            for (ptrdiff_t j = j0; j < j1; j += t.cols) {
+                const REAL *b_kj = b + k0 * g->b_k + j * g->b_n;
+                t.cols = j1 - j;
+                t.b_k = TILE_COLS;
+                if (g->b_from == GEMM_B_PACKED) {
+                    t.b = b + j * g->K + k0 * TILE_COLS;
+                    t.b_panel = g->K * TILE_COLS;
+                } else if (g->b_from == GEMM_B_IN_PLACE && t.cols >= TILE_COLS) {
+                    t.cols -= t.cols % TILE_COLS;
+                    t.b = b_kj;
+                    t.b_k = g->b_k;
+                    t.b_panel = TILE_COLS;
                 } else {
-                    t.b = g->b_from == GEMM_B_IN_PLACE ? b + k0 * g->b_k + j : b + j * g->K + k0 * TILE_COLS;
+                    t.cols = t.cols < TILE_COLS ? t.cols : TILE_COLS;
+                    FN(pack_panel)(panel, b_kj, g->b_k, g->b_n, depth, t.cols);
+                    t.b = panel;
                 }
                 t.bias = last && g->bias ? (const REAL *)g->bias + j : NULL;
                 t.c = c + j;
-                FN(tile_rows)(&t);
+                FN(tile_block)(&t, 0);
             }
             k0 += depth;
         } while (k0 < k_end);

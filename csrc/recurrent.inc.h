@@ -1,18 +1,19 @@
 /* recurrent.inc.h   LSTM, forward and backward over ranges of rows (letters and structs: recurrent.h). */
 
-/* C (rows, cols) = or += A (rows, K) times B (K, cols), which is packed in panels or as it stands. */
-QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *b, int packed,
-                                     ptrdiff_t rows, ptrdiff_t K, ptrdiff_t cols, int add)
+/* C (rows, cols) = or += A (rows, K) times B (K, cols), whose rows are b_k apart; 0: packed in panels. */
+QUERNEL_INLINE void FN(lstm_product)(REAL *c, ptrdiff_t c_i, const REAL *a, ptrdiff_t a_i, const REAL *b, ptrdiff_t b_k,
+                                     ptrdiff_t rows, ptrdiff_t K, ptrdiff_t cols, int add, int backwards)
 {
-    struct tile_args t = {.a = a, .a_i = a_i, .a_k = 1, .c_i = c_i, .rows = rows, .R = 1, .K = K, .add = add};
-    t.b_k = packed ? TILE_COLS : cols;
-    for (ptrdiff_t j = 0; j < cols; j += TILE_COLS) {
-        t.b = packed ? b + j * K : b + j;
-        t.c = c + j;
-        t.cols = cols - j < TILE_COLS ? cols - j : TILE_COLS;
-        FN(tile_rows)(&t);
-    }
+    struct tile_args t = {.c = c, .a = a, .b = b, .a_i = a_i, .a_k = 1, .c_i = c_i, .R = 1, .K = K, .add = add};
+    t.rows = rows;
+    t.cols = cols;
+    t.b_k = b_k ? b_k : TILE_COLS;
+    t.b_panel = b_k ? TILE_COLS : K * TILE_COLS;
+    FN(tile_block)(&t, backwards);
 }
+
+/* Whether a step goes through the weights from their end, which the step before has left in cache. */
+QUERNEL_INLINE int FN(lstm_backwards)(ptrdiff_t step, ptrdiff_t rows) { return step % 2 && rows <= LSTM_TURN_ROWS; }
 
 /* One step of one row, columns [u, u + n), n <= VL.   z += h·recurrent_kernel;  c = f*c + i*g;  h = o*tanh(c). */
 QUERNEL_INLINE void FN(lstm_gates)(REAL *gates, REAL *c, REAL *h, REAL *c_seq, REAL *h_seq, const REAL *hr, ptrdiff_t u,
@@ -63,34 +64,51 @@ QUERNEL_INLINE int FN(lstm_takes_part)(const int64_t *lengths, ptrdiff_t n, ptrd
     return !lengths || t < lengths[n];
 }
 
+/* One step of rows [lo, hi), at most LSTM_ROWS, for hidden units [u0, u1). h_new may be h where these are all. */
+static void FN(lstm_forward_step)(const struct lstm_forward_args *a, ptrdiff_t step, ptrdiff_t lo, ptrdiff_t hi,
+                                  ptrdiff_t u0, ptrdiff_t u1, REAL *h_new_block, const REAL *h_block, ptrdiff_t h_i,
+                                  REAL *hr_block)
+{
+    const ptrdiff_t T = a->T, U = a->U, Z = 4 * U, z_skewed = LSTM_SKEWED(Z), t = a->reverse ? T - 1 - step : step;
+    const size_t bytes = (size_t)(u1 - u0) * sizeof(REAL);
+    const int backwards = FN(lstm_backwards)(step, hi - lo);
+    const int all = u1 - u0 == U, products = all ? 1 : 4; /* of a gate each */
+
+    for (int i = 0; i < products; i++) {
+        const ptrdiff_t z = all ? 0 : (backwards ? 3 - i : i) * U + u0;
+        const REAL *recurrent = (const REAL *)a->recurrent + (a->packed ? z * U : z);
+        FN(lstm_product)(hr_block + z, z_skewed, h_block, h_i, recurrent, a->packed ? 0 : Z, hi - lo, U,
+                         all ? Z : u1 - u0, 0, backwards);
+    }
+    for (ptrdiff_t n = lo; n < hi; n++) {
+        const REAL *hr = hr_block + (n - lo) * z_skewed, *h = h_block + (n - lo) * h_i;
+        REAL *h_new = h_new_block + (n - lo) * h_i, *c = (REAL *)a->c + n * U,
+             *gates = (REAL *)a->gates + (n * T + t) * Z;
+        REAL *h_seq = (REAL *)a->h_seq + (n * T + t) * U, *c_seq = (REAL *)a->c_seq + (n * T + t) * U;
+        if (FN(lstm_takes_part)(a->lengths, n, t)) {
+            ptrdiff_t u = u0;
+            for (; u + VL <= u1; u += VL) FN(lstm_gates)(gates, c, h_new, c_seq, h_seq, hr, u, VL, U);
+            if (u < u1) FN(lstm_gates)(gates, c, h_new, c_seq, h_seq, hr, u, u1 - u, U);
+        } else {
+            for (int k = 0; k < 4; k++) memset(gates + k * U + u0, 0, bytes);
+            memset(h_seq + u0, 0, bytes);
+            memset(c_seq + u0, 0, bytes);
+            if (h_new != h) memcpy(h_new + u0, h + u0, bytes);
+        }
+    }
+}
+
 /* Rows [lo, hi), at most LSTM_ROWS. Products read and write blocks in scratch: in the arrays themselves neighbouring
  * rows are T·Z apart, often a power of two, and would fall in one cache set. */
 static void FN(lstm_forward_block)(const struct lstm_forward_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch)
 {
-    const ptrdiff_t T = a->T, U = a->U, Z = 4 * U, h_skewed = LSTM_SKEWED(U), z_skewed = LSTM_SKEWED(Z);
-    REAL *c_nu = a->c, *gates_ntz = a->gates, *h_seq_ntu = a->h_seq, *c_seq_ntu = a->c_seq;
+    const ptrdiff_t U = a->U, h_skewed = LSTM_SKEWED(U);
     REAL *h_block = scratch, *hr_block = scratch + LSTM_ROWS * h_skewed;
 
     for (ptrdiff_t n = lo; n < hi; n++)
         memcpy(h_block + (n - lo) * h_skewed, (REAL *)a->h + n * U, (size_t)U * sizeof(REAL));
-    for (ptrdiff_t step = 0; step < T; step++) {
-        const ptrdiff_t t = a->reverse ? T - 1 - step : step;
-        FN(lstm_product)(hr_block, z_skewed, h_block, h_skewed, a->recurrent, a->packed, hi - lo, U, Z, 0);
-        for (ptrdiff_t n = lo; n < hi; n++) {
-            const REAL *hr = hr_block + (n - lo) * z_skewed;
-            REAL *h = h_block + (n - lo) * h_skewed, *c = c_nu + n * U, *gates = gates_ntz + (n * T + t) * Z;
-            REAL *h_seq = h_seq_ntu + (n * T + t) * U, *c_seq = c_seq_ntu + (n * T + t) * U;
-            if (FN(lstm_takes_part)(a->lengths, n, t)) {
-                ptrdiff_t u = 0;
-                for (; u + VL <= U; u += VL) FN(lstm_gates)(gates, c, h, c_seq, h_seq, hr, u, VL, U);
-                if (u < U) FN(lstm_gates)(gates, c, h, c_seq, h_seq, hr, u, U - u, U);
-            } else {
-                memset(gates, 0, (size_t)Z * sizeof(REAL));
-                memset(h_seq, 0, (size_t)U * sizeof(REAL));
-                memset(c_seq, 0, (size_t)U * sizeof(REAL));
-            }
-        }
-    }
+    for (ptrdiff_t step = 0; step < a->T; step++)
+        FN(lstm_forward_step)(a, step, lo, hi, 0, U, h_block, h_block, h_skewed, hr_block);
     for (ptrdiff_t n = lo; n < hi; n++)
         memcpy((REAL *)a->h + n * U, h_block + (n - lo) * h_skewed, (size_t)U * sizeof(REAL));
 }
@@ -128,7 +146,8 @@ static void FN(lstm_backward_block)(const struct lstm_backward_args *a, ptrdiff_
                 memset(xh, 0, (size_t)(C + U) * sizeof(REAL));
             }
         }
-        FN(lstm_product)(dh_nu + lo * U, U, scratch, z_skewed, a->recurrent_transposed, 1, hi - lo, Z, U, 1);
+        FN(lstm_product)(dh_nu + lo * U, U, scratch, z_skewed, a->recurrent_transposed, 0, hi - lo, Z, U, 1,
+                         FN(lstm_backwards)(step, hi - lo));
     }
 }
 
@@ -136,6 +155,13 @@ static void FN(lstm_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void 
 {
     for (ptrdiff_t n = lo; n < hi; n += LSTM_ROWS)
         FN(lstm_forward_block)(args, n, n + LSTM_ROWS < hi ? n + LSTM_ROWS : hi, scratch);
+}
+
+static void FN(lstm_forward_units)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+{
+    const struct lstm_units_args *a = args;
+    FN(lstm_forward_step)(&a->rows, a->step, 0, a->N, lo * TILE_COLS, hi * TILE_COLS, a->h_next, a->rows.h, a->rows.U,
+                          scratch);
 }
 
 static void FN(lstm_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)

@@ -7,9 +7,19 @@
  * of accumulators, up to TILE_ROWS x TILE_VECTORS vectors, lives in registers; one function per height and width is
  * made from one text, so that odd sizes never fall back to scalar code. Each output is one chain of multiply-adds in
  * the order r, k whatever the height: a row's bits do not depend on the rows beside it. B is read in whole vectors:
- * callers pad it. */
+ * callers pad it.
+ *
+ * A panel of B is TILE_VECTORS wide. One to three rows by that are fewer chains than a core can have under way (two
+ * multiply-adds a cycle that take four cycles each), so their tiles take several panels at once: 1x256 @ 256x256 on
+ * AVX2 2.4 us instead of 4.2. */
 #ifndef TILE_VECTORS
 #define TILE_VECTORS 2
+/* Vectors of the widest tile of so many rows. */
+#if TILE_ROWS > 6 /* 32 registers */
+#define TILE_WIDTH(rows) ((rows) <= 3 ? 8 : TILE_VECTORS)
+#else /* 16 */
+#define TILE_WIDTH(rows) ((rows) == 1 ? 8 : (rows) == 2 ? 4 : TILE_VECTORS)
+#endif
 #endif
 #define TILE_COLS (TILE_VECTORS * VL)
 
@@ -17,9 +27,9 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, cons
                                   const int rows, const int vectors, const int scattered)
 {
     const REAL *b_panel = t->b;
-    const ptrdiff_t a_i = t->a_i, a_k = t->a_k, b_k = t->b_k, c_i = t->c_i;
+    const ptrdiff_t a_i = t->a_i, a_k = t->a_k, b_k = t->b_k, b_next = t->b_panel, c_i = t->c_i;
     const ptrdiff_t last = t->cols - (vectors - 1) * VL; /* valid lanes of the last vector */
-    vec acc[TILE_ROWS][TILE_VECTORS];
+    vec acc[TILE_ROWS][TILE_WIDTH(1)];
 
     if (!t->add) /* C's lines come while the sums are made */
 #pragma GCC unroll 16
@@ -29,13 +39,23 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, cons
         }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
             acc[i][j] = t->add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
 
     for (ptrdiff_t r = 0; r < t->R; r++) {
         const REAL *a_rk = t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
         for (ptrdiff_t k = 0; k < t->K; k++, a_rk += a_k, b += b_k) {
+            if (vectors > TILE_VECTORS) { /* vector by vector: there is no room for all beside the accumulators */
+#pragma GCC unroll 8
+                for (int j = 0; j < vectors; j++) {
+                    vec b_j = FN(load)(b + j / TILE_VECTORS * b_next + j % TILE_VECTORS * VL);
+                    if (rows > 1) b_j = FN(held)(b_j);
+#pragma GCC unroll 4
+                    for (int i = 0; i < rows; i++) acc[i][j] += a_rk[i * a_i] * b_j;
+                }
+                continue;
+            }
             vec b_j[TILE_VECTORS];
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) b_j[j] = FN(load)(b + j * VL);
@@ -47,7 +67,7 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, cons
     }
 
     const REAL *bias = t->bias;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int j = 0; j < vectors; j++) {
         const ptrdiff_t n = j == vectors - 1 ? last : VL;
         const vec b = bias ? FN(load_upto)(bias + j * VL, n, 0) : (vec){0};
@@ -77,6 +97,10 @@ TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 #if TILE_ROWS > 12
 TILE(13) TILE(14)
 #endif
+TILE_OF(1, 4, 0) TILE_OF(1, 8, 0) TILE_OF(2, 4, 0)
+#if TILE_ROWS > 6
+TILE_OF(2, 8, 0) TILE_OF(3, 4, 0) TILE_OF(3, 8, 0)
+#endif
 #undef TILE
 #undef TILE_OF
 
@@ -91,6 +115,16 @@ static FN(tile_fn) *const FN(tiles)[TILE_ROWS][2][TILE_VECTORS] = {
 #endif
 };
 #undef TILES
+/* Of 4 and 8 vectors. */
+static FN(tile_fn) *const FN(wide_tiles)[][2] = {
+    {FN(tile_1x4_0), FN(tile_1x8_0)},
+#if TILE_ROWS > 6
+    {FN(tile_2x4_0), FN(tile_2x8_0)},
+    {FN(tile_3x4_0), FN(tile_3x8_0)},
+#else
+    {FN(tile_2x4_0)},
+#endif
+};
 /* clang-format on */
 
 /* The activations that are too long to stand in every tile are applied to the finished block, which is in cache. */
@@ -111,11 +145,13 @@ static void FN(tile_rows)(const struct tile_args *t)
     const REAL *a = t->a;
     const ptrdiff_t *a_row = t->a_row;
     REAL *c = t->c;
-    const int scattered = a_row != NULL, vectors = t->cols > VL;
+    const int scattered = a_row != NULL;
     ptrdiff_t tiles = (t->rows + TILE_ROWS - 1) / TILE_ROWS;
     for (ptrdiff_t rows = t->rows; rows > 0; tiles--) {
         const ptrdiff_t height = (rows + tiles - 1) / tiles;
-        FN(tiles)[height - 1][scattered][vectors](t, a, a_row, c);
+        FN(tile_fn) *const tile = t->cols > TILE_COLS ? FN(wide_tiles)[height - 1][t->cols > 2 * TILE_COLS]
+                                                      : FN(tiles)[height - 1][scattered][t->cols > VL];
+        tile(t, a, a_row, c);
         if (scattered)
             a_row += height;
         else
@@ -124,4 +160,25 @@ static void FN(tile_rows)(const struct tile_args *t)
         rows -= height;
     }
     if (t->activation > ACT_RELU) FN(activate_block)(t);
+}
+
+/* Columns of tiles side by side: any number of rows, a_i apart, and of columns; the panels in order or backwards. */
+static void FN(tile_block)(const struct tile_args *block, int backwards)
+{
+    const ptrdiff_t rows = block->rows, cols = block->cols;
+    const ptrdiff_t widest = TILE_WIDTH(rows) * VL, groups = (cols + widest - 1) / widest;
+    struct tile_args t = *block;
+    for (ptrdiff_t group = 0; group < groups; group++) {
+        const ptrdiff_t begin = (backwards ? groups - 1 - group : group) * widest;
+        const ptrdiff_t end = begin + widest < cols ? begin + widest : cols;
+        for (ptrdiff_t j = begin; j < end; j += t.cols) {
+            ptrdiff_t width = widest; /* the widest tile that has something for each of its vectors */
+            while (width > TILE_COLS && end - j <= width - VL) width /= 2;
+            t.cols = end - j < width ? end - j : width;
+            t.b = (const REAL *)block->b + j / TILE_COLS * t.b_panel;
+            t.c = (REAL *)block->c + j;
+            t.bias = block->bias ? (const REAL *)block->bias + j : NULL;
+            FN(tile_rows)(&t);
+        }
+    }
 }

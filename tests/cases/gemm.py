@@ -76,6 +76,7 @@ CASES = [
     matmul((1, 2053), (2053, 9)),
     matmul((300, 40), (40, 1)),
     matmul((2, 3), (3, 701)),
+    *(matmul((rows, 33), (33, columns)) for rows in (2, 3) for columns in (255, 263, 352)),
     matmul((0, 3), (3, 4)),
     matmul((3, 0), (0, 4)),
     matmul((3, 4), (4, 0)),
@@ -95,6 +96,7 @@ CASES = [
         ("tanh", 0.0),
         ("elu", 1.0), ("elu", 0.3), ("softplus", 0.0))),
     dense(33, 785, 129, "tanh"),
+    dense(4, 600, 337, "relu"),  # a row alone, and three, go by wider tiles
     dense(70, 300, 10, bias=False),
     dense(200, 5003, 6, "relu"),  # long sums, whose cutting must not depend on the rows
     dense(1500, 4200, 3),

@@ -42,6 +42,7 @@ LARGE: tuple[Case, ...] = (
     gemm.matmul((3001, 203), (3001, 117), True),
     gemm.dense(301, 785, 129, "tanh"),
     gemm.dense(200, 5003, 37, "relu"),
+    gemm.dense(3, 1030, 4100),  # more weights than caches hold
     *(make(s) for make in conv.ALL_THREE for s in (_IMAGE, _STRIDED, _DEPTHWISE, _DEPTHWISE_STRIDED)),
     *(make(s, how="winograd") for make in conv.ALL_THREE for s in (_SMALL_FILTERS, _LARGE_FILTERS, _FIVE)),
     conv.backward_input(_UNPADDED, how="winograd"),
@@ -53,6 +54,7 @@ LARGE: tuple[Case, ...] = (
     norm.running(70001, 0.9),
     recurrent.forward(37, 9, 67, 65, lengths="some"), recurrent.backward(37, 9, 67, 65, lengths="some"),
     recurrent.forward(37, 9, 67, 65, reverse=True), recurrent.backward(37, 9, 67, 65, reverse=True),
+    recurrent.forward(1, 9, 67, 256), recurrent.forward(3, 12, 67, 192, lengths="some", reverse=True),
     recurrent.cell_forward(203, 131, 129), recurrent.cell_backward(203, 131, 129),
     *(softmax.rowwise(f, 701, 203) for f in softmax.FUNCTIONS),
     *softmax.xent(701, 203, weighted=True, smoothing=0.1), *softmax.xent(701, 203, "soft"),

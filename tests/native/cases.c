@@ -5,7 +5,6 @@
 
 #include "check.h"
 
-enum { WIDEST_TILE = 32 };                           /* columns, on any machine */
 enum how { PACKED, TRANSPOSED, IN_PLACE, BY_BLOCK }; /* B of a product */
 enum way { TILES, GATHERED, DOTS };                  /* a convolution's inputs */
 

@@ -19,9 +19,9 @@ static REAL *FN(packed)(const REAL *b, ptrdiff_t batch, ptrdiff_t K, ptrdiff_t N
 
 static void FN(product)(ptrdiff_t M, ptrdiff_t K, ptrdiff_t N, enum how how, int copy_a, int activation)
 {
-    const ptrdiff_t cols = table->tile_cols[THIS], batch = 2, row_block = 5;
+    const ptrdiff_t cols = table->tile_cols[THIS], batch = 2, row_block = 5, col_block = 5 * cols;
     REAL *c = FN(blank)(batch * M * N);
-    const REAL *b = FN(draw)(batch * K * N + WIDEST_TILE);
+    const REAL *b = FN(draw)(batch * K * N);
     struct gemm_args g = {.c = c,
                           .a = FN(draw)(batch * M * K),
                           .bias = FN(draw)(N),
@@ -34,21 +34,22 @@ static void FN(product)(ptrdiff_t M, ptrdiff_t K, ptrdiff_t N, enum how how, int
                           .N = N,
                           .K = K,
                           .row_block = row_block,
-                          .col_block = cols,
+                          .col_block = col_block,
+                          .k_block = K > 40 ? GEMM_K_BLOCK : 8,
                           .k_slice = K,
                           .slices = 1,
                           .copy_a = copy_a > 0,
                           .activation = activation,
                           .alpha = 0.25};
     if (how == IN_PLACE) {
-        g.b = b, g.b_k = N, g.b_batch = K * N, g.b_from = GEMM_B_IN_PLACE;
+        g.b = b, g.b_k = N, g.b_n = 1, g.b_batch = K * N, g.b_from = GEMM_B_IN_PLACE;
     } else if (how == BY_BLOCK) {
         g.b = b, g.b_k = N, g.b_n = 1, g.b_batch = K * N, g.b_from = GEMM_B_BY_BLOCK;
     } else {
         g.b = FN(packed)(b, batch, K, N, how == TRANSPOSED);
         g.b_batch = CEIL_DIV(N, cols) * K * cols;
     }
-    run(THIS, K_gemm_block, &g, batch * CEIL_DIV(M, row_block) * CEIL_DIV(N, cols),
+    run(THIS, K_gemm_block, &g, batch * CEIL_DIV(M, row_block) * CEIL_DIV(N, col_block),
         FN(scratch)((row_block + 32) * (K + 64) + GEMM_K_BLOCK * cols));
     result(THIS, c, batch * M * N, (double)K + 8, 8, "product %td x %td x %td how %d copy %d activation %d", M, K, N,
            how, copy_a, activation);
@@ -71,6 +72,7 @@ static void FN(sliced_product)(ptrdiff_t M, ptrdiff_t K, ptrdiff_t N)
                           .K = K,
                           .row_block = M,
                           .col_block = 2 * cols,
+                          .k_block = GEMM_K_BLOCK,
                           .k_slice = CEIL_DIV(K, slices),
                           .slices = slices};
     g.b = FN(packed)(FN(draw)(K * N), 1, K, N, 0);
@@ -104,6 +106,10 @@ static void FN(products)(void)
     FN(product)(29, 700, 37, BY_BLOCK, 1, ACT_RELU);
     FN(product)(9, 33, 17, BY_BLOCK, 2, ACT_LINEAR);
     FN(product)(29, 700, 33, PACKED, 2, ACT_GELU);
+    for (ptrdiff_t M = 1; M < 5; M++) { /* few rows: tiles of several panels, and what is left beside them */
+        FN(product)(M, 33, 317, PACKED, 0, ACT_LINEAR);
+        FN(product)(M, 21, 299, IN_PLACE, 0, ACT_RELU);
+    }
     FN(product)(3, 0, 5, PACKED, 0, ACT_SILU);
     FN(product)(0, 4, 5, PACKED, 0, ACT_TANH);
 }
@@ -168,6 +174,38 @@ static void FN(lstm)(ptrdiff_t N, ptrdiff_t T, ptrdiff_t C, ptrdiff_t U, int pac
     done();
 }
 
+/* Steps shared by hidden units. */
+static void FN(lstm_units)(ptrdiff_t N, ptrdiff_t U, int reverse)
+{
+    const ptrdiff_t T = 3, Z = 4 * U, states = N * T * U;
+    const double few = 8.0 * (double)(T + 1) * (double)(U + 8);
+    REAL *recurrent = FN(draw)(U * Z), *h[] = {FN(draw)(N * U), FN(blank)(N * U)};
+    for (ptrdiff_t i = 0; i < U * Z; i++) recurrent[i] /= (REAL)U;
+    int64_t *lengths = take((size_t)N * sizeof *lengths);
+    for (ptrdiff_t n = 0; n < N; n++) lengths[n] = below(T + 1);
+    struct lstm_units_args a = {.N = N,
+                                .rows = {.h_seq = FN(blank)(states),
+                                         .c_seq = FN(blank)(states),
+                                         .c = FN(draw)(N * U),
+                                         .gates = FN(draw)(N * T * Z),
+                                         .recurrent = FN(packed)(recurrent, 1, U, Z, 0),
+                                         .lengths = lengths,
+                                         .T = T,
+                                         .U = U,
+                                         .packed = 1,
+                                         .reverse = reverse}};
+    for (a.step = 0; a.step < T; a.step++) {
+        a.rows.h = h[a.step % 2];
+        a.h_next = h[(a.step + 1) % 2];
+        run(THIS, K_lstm_forward_units, &a, U / table->tile_cols[THIS], FN(scratch)(LSTM_SCRATCH(U)));
+    }
+    result(THIS, a.h_next, N * U, few, few, "lstm units: last %td %td", N, U);
+    result(THIS, a.rows.h_seq, states, few, few, "lstm units: states %td %td", N, U);
+    result(THIS, a.rows.c_seq, states, few, few, "lstm units: cells %td %td", N, U);
+    result(THIS, a.rows.gates, N * T * Z, few, few, "lstm units: gates %td %td", N, U);
+    done();
+}
+
 static void FN(recurrent)(void)
 {
     for (ptrdiff_t i = 0; i < COUNT(WIDTHS); i++) FN(lstm)(3, 2, 2, WIDTHS[i], 1, i % 2, i % 3 == 0);
@@ -175,4 +213,5 @@ static void FN(recurrent)(void)
     FN(lstm)(61, 2, 1, 4, 1, 1, 1); /* more rows than go through a step together */
     FN(lstm)(2, 3, 5, 16, 0, 0, 0);
     FN(lstm)(1, 0, 2, 3, 1, 0, 0);
+    for (ptrdiff_t N = 1; N < 4; N++) FN(lstm_units)(N, N == 3 ? 32 : 96, N == 2); /* whole panels on any machine */
 }

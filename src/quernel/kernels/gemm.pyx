@@ -26,7 +26,7 @@ cdef extern from "kernels.h":
         const void *b
         const void *bias
         Py_ssize_t c_batch, c_slice, c_m, a_batch, a_m, a_k, b_batch, b_k, b_n, M, N, K
-        Py_ssize_t row_block, col_block, k_slice, slices
+        Py_ssize_t row_block, col_block, k_block, k_slice, slices
         int b_from, copy_a, add, activation
         double alpha
     enum:
@@ -37,6 +37,7 @@ cdef extern from "kernels.h":
         GEMM_B_IN_PLACE
         GEMM_B_BY_BLOCK
         GEMM_K_BLOCK
+        GEMM_K_STREAM
         GEMM_SKEW_BYTES
 
 # Multiply-adds worth about 20 microseconds of one core.
@@ -52,6 +53,15 @@ cdef enum:
 cdef enum:
     FEW_BLOCKS = 8
     SLICE_MIN = 2048
+# Up to so many rows go by tiles of several panels. Blocks of columns are whole tiles of one row.
+cdef enum:
+    FEW_ROWS = 3
+    WIDE_PANELS = 4
+# For these few rows a B of more than STREAM_B bytes, which comes from memory, is read along its rows, by blocks of at
+# least STREAM_COLS columns: what memory and the hardware's prefetchers do best.
+cdef enum:
+    STREAM_B = 16 << 20
+    STREAM_COLS = 1024
 
 
 cdef void run_product(const void *args) noexcept nogil:
@@ -67,6 +77,7 @@ cdef void run_product(const void *args) noexcept nogil:
     cdef void *packed = NULL
     cdef void *partial = NULL
     cdef size_t scratch = 0
+    cdef bint streams
     if p.M == 0 or p.N == 0 or p.batch == 0:
         return
 
@@ -88,19 +99,19 @@ cdef void run_product(const void *args) noexcept nogil:
     g.row_block = tile_rows * TILES_PER_BLOCK
     if p.M > g.row_block:  # equal blocks of whole tiles
         g.row_block = ceil_div(ceil_div(p.M, ceil_div(p.M, g.row_block)), tile_rows) * tile_rows
-    # The tile reads whole panels of contiguous columns: B as it stands serves if its rows are contiguous and fill
-    # them, and if it is read too few times to be worth a copy. Where few blocks of rows use a panel, each packs its
-    # own part when it comes to it.
+    # The tile reads contiguous columns: B as it stands serves if its rows are contiguous and it is read too few times
+    # to be worth a copy. Where few blocks of rows use a panel, each packs its own part when it comes to it.
     g.b = p.b
     g.b_k = p.b_k
     g.b_n = p.b_n
     g.b_batch = p.b_batch
-    if p.b_n == 1 and p.N % tile_cols == 0 and p.M <= 2 * tile_rows and p.b_k > 0:
+    scratch = size * <size_t> (GEMM_K_BLOCK * tile_cols)
+    if p.b_n == 1 and p.M <= 2 * tile_rows and p.b_k > 0:
         g.b_from = GEMM_B_IN_PLACE
     elif p.M <= g.row_block or (p.a_k != 1 and p.K > GEMM_K_BLOCK):
         g.b_from = GEMM_B_BY_BLOCK
-        scratch = size * <size_t> (GEMM_K_BLOCK * tile_cols)
     else:
+        scratch = 0
         g.b_from = GEMM_B_PACKED
         packed = pool_take(<size_t> (b_matrices * panels * tile_cols * p.K) * size)
         if packed == NULL:
@@ -118,6 +129,9 @@ cdef void run_product(const void *args) noexcept nogil:
         g.b = packed
         g.b_batch = panels * tile_cols * p.K if p.b_batch else 0
 
+    streams = g.b_from == GEMM_B_IN_PLACE and p.M <= FEW_ROWS and <Py_ssize_t> size * p.K * p.N > STREAM_B
+    g.k_block = GEMM_K_STREAM if streams else GEMM_K_BLOCK
+
     # Rows of A a multiple of 4 KiB apart share one cache set, and a transposed A is read across its lines.
     g.copy_a = p.N > tile_cols and ((p.a_k == 1 and (p.a_m * <Py_ssize_t> size) % 1024 == 0 and p.K > 64)
                                     or (p.a_k != 1 and p.M > tile_rows))
@@ -129,6 +143,10 @@ cdef void run_product(const void *args) noexcept nogil:
         g.slices = min(ceil_div(FEW_BLOCKS, blocks), p.K // SLICE_MIN)
     if blocks * g.slices < FEW_BLOCKS:
         g.col_block = max(<Py_ssize_t> 1, ceil_div(panels * blocks * g.slices, FEW_BLOCKS)) * tile_cols
+    if p.M <= FEW_ROWS:
+        g.col_block = ceil_div(g.col_block, WIDE_PANELS * tile_cols) * WIDE_PANELS * tile_cols
+    if streams:
+        g.col_block = max(g.col_block, <Py_ssize_t> STREAM_COLS)
     total = blocks * ceil_div(p.N, g.col_block)
     g.k_slice = ceil_div(ceil_div(p.K, g.slices), GEMM_K_BLOCK) * GEMM_K_BLOCK if g.slices > 1 else p.K
     g.slices = max(<Py_ssize_t> 1, ceil_div(p.K, g.k_slice)) if g.k_slice else 1
