@@ -49,7 +49,8 @@ CONSTANTS: dict[str, Constant] = {
     ),
     **_cython(
         "conv_core", "conv",
-        "GRAIN_WORK PADDED_BYTES NARROW PACK_TILES FAR_BYTES LANE_SUM ITEM_PIXELS PARTIAL_BYTES GROUPED_BYTES",
+        "GRAIN_WORK PADDED_BYTES NARROW PACK_TILES FAR_BYTES LANE_SUM ITEM_PIXELS PARTIAL_BYTES GROUPED_BYTES "
+        "FEW_SETS_BYTES SKEW_BYTES",
     ),
     **_cython(
         "winograd", "-3x3-",

@@ -68,8 +68,10 @@ struct conv_filter_args {
 struct conv_grouped_args {
     void *out; /* y; dx; partial [chunk][KH * KW][G][Cp] */
     const void *x, *dy, *packed, *bias;
-    ptrdiff_t Cp; /* channels, rounded up to whole vectors */
+    ptrdiff_t Cp;    /* channels, rounded up to whole vectors */
+    ptrdiff_t pixel; /* distance between pixels as they are read: C; more: of a copy in scratch */
     ptrdiff_t N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, rows, chunk, row_block;
+    ptrdiff_t copy_rows; /* of inputs that fit into the copy of the forward pass */
     int activation;
     double alpha;
 };

@@ -188,14 +188,43 @@ QUERNEL_INLINE void FN(inner_outputs)(const struct conv_grouped_args *a, ptrdiff
     *last = hi < a->OW ? hi : a->OW;
 }
 
+/* `count` pixels of C channels, further apart: `pixel`. */
+static void FN(copy_pixels)(REAL *restrict out, const REAL *restrict x, ptrdiff_t count, ptrdiff_t C, ptrdiff_t pixel)
+{
+    for (ptrdiff_t i = 0; i < count; i++) FN(copy_run)(out + i * pixel, x + i * C, C);
+}
+
+/* What scratch holds of an image: rows [first, end), their pixels further apart. */
+struct FN(copied_rows) {
+    ptrdiff_t image, first, end;
+};
+
+/* Copies what is missing of rows [begin, end) of image n, and returns where row 0 would be. */
+static const REAL *FN(copy_rows)(struct FN(copied_rows) * held, REAL *scratch, const struct conv_grouped_args *a,
+                                 ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end)
+{
+    const ptrdiff_t row = a->W * a->pixel;
+    if (held->image != n || end > held->first + a->copy_rows) {
+        held->image = n;
+        held->first = held->end = begin;
+    }
+    if (held->end < end) {
+        FN(copy_pixels)(scratch + (held->end - held->first) * row,
+                        (const REAL *)a->x + (n * a->H + held->end) * a->W * a->C, (end - held->end) * a->W, a->C,
+                        a->pixel);
+        held->end = end;
+    }
+    return scratch - held->first * row;
+}
+
 static void FN(conv_grouped_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     const struct conv_grouped_args *a = args;
-    const ptrdiff_t C = a->C, G = a->G, pairs = (a->OH + a->rows - 1) / a->rows;
+    const ptrdiff_t C = a->C, G = a->G, pairs = (a->OH + a->rows - 1) / a->rows, row = a->W * a->pixel;
+    struct FN(copied_rows) held = {.image = -1};
     const int three = a->KW == 3 && a->s_w == a->d_w;
-    struct FN(conv_taps) t = {.x_h = a->d_h * a->W * C, .x_w = a->d_w * C, .w_h = a->KW * G * a->Cp};
-    t.w_w = G * a->Cp, t.Cp = a->Cp, t.step_x = a->s_w * C, t.step_y = C, t.y_h = a->OW * C, t.n_h = a->KH;
+    struct FN(conv_taps) t = {.x_h = a->d_h * row, .x_w = a->d_w * a->pixel, .w_h = a->KW * G * a->Cp};
+    t.w_w = G * a->Cp, t.Cp = a->Cp, t.step_x = a->s_w * a->pixel, t.step_y = C, t.y_h = a->OW * C, t.n_h = a->KH;
     t.bias = a->bias, t.relu = a->activation == ACT_RELU;
     FN(grouped_fn) *const *const functions = FN(grouped)[__builtin_ctzll((unsigned long long)G)];
     ptrdiff_t first, last; /* outputs that all taps of a row meet inside, or at least the middle one of three */
@@ -204,10 +233,14 @@ static void FN(conv_grouped_forward)(const void *args, ptrdiff_t lo, ptrdiff_t h
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t n = unit / pairs, oh = unit % pairs * a->rows;
         const ptrdiff_t rows = a->OH - oh < a->rows ? a->OH - oh : a->rows;
-        const REAL *x = (const REAL *)a->x + ((n * a->H + oh * a->s_h - a->top) * a->W - a->left) * C;
+        const ptrdiff_t h = oh * a->s_h - a->top; /* of the first row of taps */
+        const REAL *x = (const REAL *)a->x + n * a->H * a->W * C;
         REAL *y = (REAL *)a->out + (n * a->OH + oh) * t.y_h;
         t.w = a->packed, t.n_w = a->KW;
         FN(tap_range)(oh, a->s_h, a->d_h, a->top, a->KH + rows - 1, a->H, &t.r, &t.r_end);
+        if (a->pixel != C && t.r < t.r_end)
+            x = FN(copy_rows)(&held, scratch, a, n, h + t.r * a->d_h, h + (t.r_end - 1) * a->d_h + 1);
+        x += h * row - a->left * a->pixel;
         if (first < last) functions[three ? rows : 0](y, x, &t, first, last, C);
         for (ptrdiff_t i = 0; i < rows; i++) {
             FN(tap_range)(oh + i, a->s_h, a->d_h, a->top, a->KH, a->H, &t.r, &t.r_end);
@@ -217,7 +250,7 @@ static void FN(conv_grouped_forward)(const void *args, ptrdiff_t lo, ptrdiff_t h
                 if (ow == a->OW) break;
                 FN(tap_range)(ow, a->s_w, a->d_w, a->left, a->KW, a->W, &kw, &last_kw);
                 t.n_w = last_kw - kw, t.w = (const REAL *)a->packed + kw * t.w_w;
-                functions[0](y + i * t.y_h, x + i * a->s_h * a->W * C + kw * t.x_w, &t, ow, ow + 1, C);
+                functions[0](y + i * t.y_h, x + i * a->s_h * row + kw * t.x_w, &t, ow, ow + 1, C);
             }
         }
         if (a->activation > ACT_RELU) {

@@ -26,10 +26,10 @@ QUERNEL_INLINE void FN(filter_outputs)(vec acc[3][3][8], const REAL *const x_i[3
                                        int right, const int G, const int rows, const int cols, const int near,
                                        const int count)
 {
-    const ptrdiff_t C = a->C, tap = a->d_w * C, step = a->s_w * C;
+    const ptrdiff_t tap = a->d_w * a->pixel, step = a->s_w * a->pixel;
     vec g[4];
 #pragma GCC unroll 4
-    for (int o = 0; o < count; o++) g[o] = FN(load_upto)(dy + (ow + o) * C, lanes, 0);
+    for (int o = 0; o < count; o++) g[o] = FN(load_upto)(dy + (ow + o) * a->pixel, lanes, 0);
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
@@ -59,7 +59,7 @@ QUERNEL_INLINE void FN(filter_outputs)(vec acc[3][3][8], const REAL *const x_i[3
 QUERNEL_INLINE void FN(filter_rows)(const struct FN(filter_block) * b, const struct conv_grouped_args *a,
                                     ptrdiff_t lanes, const int G, const int rows, const int cols, const int near)
 {
-    const ptrdiff_t C = a->C, shift = b->kw * a->d_w - a->left;
+    const ptrdiff_t C = a->pixel, shift = b->kw * a->d_w - a->left;
     const int skip = near ? 1 : 0; /* columns of taps on either side that may lie outside */
     ptrdiff_t first, last, inner_first, inner_last;
     FN(inner_outputs)(a, b->kw + skip, b->kw + cols - 1 - skip, &first, &last);
@@ -87,7 +87,7 @@ QUERNEL_INLINE void FN(filter_rows)(const struct FN(filter_block) * b, const str
         const ptrdiff_t next = oh + a->row_block;
         const REAL *dy_next = b->dy + next * a->OW * C;
         const REAL *x_next = b->x + ((next * a->s_h + (a->KH - 1) * a->d_h - a->top) * a->W + shift) * C;
-        const int ahead = b->kh == 0 && b->kw == 0;
+        const int ahead = b->kh == 0 && b->kw == 0 && C == a->C;
         for (ptrdiff_t ow = 0; ow < a->OW; ow++) {
             if (ow >= first && ow < last) {
                 for (; ow + GROUPED_STEP(G) <= last; ow += GROUPED_STEP(G)) {
@@ -170,18 +170,34 @@ GROUPED_FILTER(4)
 GROUPED_FILTER(8)
 #undef GROUPED_FILTER
 
+/* The rows that a block reads, further apart. */
+static void FN(copy_block)(struct FN(filter_block) * b, const struct conv_grouped_args *a, REAL *scratch)
+{
+    const ptrdiff_t row = a->W * a->pixel, dy_row = a->OW * a->pixel;
+    const ptrdiff_t above = b->oh * a->s_h - a->top,
+                    below = (b->oh_end - 1) * a->s_h - a->top + (a->KH - 1) * a->d_h + 1;
+    const ptrdiff_t h = above > 0 ? above : 0, end = below < a->H ? below : a->H;
+    if (h < end) {
+        FN(copy_pixels)(scratch, b->x + h * a->W * a->C, (end - h) * a->W, a->C, a->pixel);
+        b->x = scratch - h * row;
+        scratch += (end - h) * row;
+    }
+    FN(copy_pixels)(scratch, b->dy + b->oh * a->OW * a->C, (b->oh_end - b->oh) * a->OW, a->C, a->pixel);
+    b->dy = scratch - b->oh * dy_row;
+}
+
 static void FN(conv_grouped_backward_kernel)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct conv_grouped_args *a = args;
     const ptrdiff_t size = a->KH * a->KW * a->G * a->Cp;
-    FN(zero_run)(scratch, a->W * a->C);
+    FN(zero_run)(scratch, a->W * a->pixel);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         REAL *dw = (REAL *)a->out + unit * size;
         const ptrdiff_t end = (unit + 1) * a->chunk < a->N ? (unit + 1) * a->chunk : a->N;
         FN(zero_run)(dw, size);
         for (ptrdiff_t n = unit * a->chunk; n < end; n++)
             for (ptrdiff_t oh = 0; oh < a->OH; oh += a->row_block) {
-                const struct FN(filter_block) b = {
+                struct FN(filter_block) b = {
                     .dw = dw,
                     .x = (const REAL *)a->x + n * a->H * a->W * a->C,
                     .dy = (const REAL *)a->dy + n * a->OH * a->OW * a->C,
@@ -189,6 +205,7 @@ static void FN(conv_grouped_backward_kernel)(const void *args, ptrdiff_t lo, ptr
                     .oh = oh,
                     .oh_end = oh + a->row_block < a->OH ? oh + a->row_block : a->OH,
                 };
+                if (a->pixel != a->C) FN(copy_block)(&b, a, (REAL *)scratch + a->W * a->pixel);
                 switch (a->G) {
                 case 1: FN(filter_taps_1)(&b, a); break;
                 case 2: FN(filter_taps_2)(&b, a); break;

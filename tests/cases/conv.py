@@ -231,6 +231,12 @@ SMALL_GROUPS = (
     Shape(0, 6, 5, 16, 16, groups=8),
     Shape(1, 2, 2, 16, 16, groups=8, pad="valid"),
     Shape(40, 3, 3, 8, 8, groups=8),  # several images a chunk
+    # Pixels 2048 bytes apart, which are copied first.
+    Shape(2, 20, 9, 512, 512, groups=512),
+    *(Shape(2, 9, 7, 512, 512, groups=512 // g, strides=(2, 1)) for g in (1, 8)),
+    Shape(1, 10, 8, 512, 512, groups=256, window=(2, 5), dilation=(2, 1), pad=((0, 2), (3, 1))),
+    Shape(1, 3, 3, 512, 512, groups=512, pad=((5, 4), (3, 6))),
+    Shape(1, 9, 5, 1024, 1024, groups=1024, window=(2, 2), strides=(4, 3), pad="valid"),
 )
 # Few outputs of many terms, forward and as the input gradient: vectors along the sum.
 FEW = (

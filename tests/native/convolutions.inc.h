@@ -139,12 +139,15 @@ static void FN(grouped)(struct FN(image) s)
     const ptrdiff_t Cp = CEIL_DIV(C, lanes) * lanes;
     REAL *y = FN(blank)(s.N * OH * OW * C), *dx = FN(blank)(s.N * s.H * s.W * C), *dw = FN(blank)(taps * G * C);
     REAL *w = FN(draw)(taps * G * C), *packed = FN(blank)(taps * G * Cp), *partial = FN(blank)(s.N * taps * G * Cp);
+    /* Rows that two rows of outputs read; every other width copies them, further apart. */
+    const ptrdiff_t reach = s.s_h + (s.KH - 1) * s.d_h + 1, pixel = C % 2 ? C + 3 : C, copied = reach * s.W * pixel;
     struct conv_grouped_pack_args p = {.packed = packed, .w = w, .C = C, .Cp = Cp, .G = G, .taps = taps, .slices = 1};
     struct conv_grouped_args a = {.out = y,
                                   .x = FN(draw)(s.N * s.H * s.W * C),
                                   .packed = packed,
                                   .bias = FN(draw)(C),
                                   .Cp = Cp,
+                                  .pixel = pixel,
                                   .N = s.N,
                                   .H = s.H,
                                   .W = s.W,
@@ -163,11 +166,12 @@ static void FN(grouped)(struct FN(image) s)
                                   .rows = 1 + (G == 1 && s.KW == 3 && s.s_h == s.d_h && s.s_w == s.d_w),
                                   .chunk = 1,
                                   .row_block = 2,
+                                  .copy_rows = reach,
                                   .activation = ACT_LEAKY_RELU,
                                   .alpha = 0.25};
     const REAL *x = a.x, *dy = FN(draw)(s.N * OH * OW * C);
     run(THIS, K_conv_grouped_pack, &p, taps, 0);
-    run(THIS, K_conv_grouped_forward, &a, s.N * CEIL_DIV(OH, a.rows), 0);
+    run(THIS, K_conv_grouped_forward, &a, s.N * CEIL_DIV(OH, a.rows), FN(scratch)(copied));
     result(THIS, y, s.N * OH * OW * C, (double)(taps * G) + 2, 0, "grouped conv %tdx%td %td of %td", s.H, s.W, C, G);
 
     p.transposed = 1;
@@ -177,7 +181,7 @@ static void FN(grouped)(struct FN(image) s)
     result(THIS, dx, s.N * s.H * s.W * C, (double)(taps * G), 0, "grouped conv dx %tdx%td %td of %td", s.H, s.W, C, G);
 
     a.out = partial, a.x = x, a.dy = dy;
-    run(THIS, K_conv_grouped_backward_kernel, &a, s.N, FN(scratch)(s.W * C));
+    run(THIS, K_conv_grouped_backward_kernel, &a, s.N, FN(scratch)(s.W * pixel + copied + 2 * OW * pixel));
     p.packed = partial, p.w = dw, p.slices = s.N, p.transposed = 0;
     run(THIS, K_conv_grouped_unpack, &p, taps, 0);
     result(THIS, dw, taps * G * C, (double)(s.N * OH * OW), 0, "grouped conv dw %tdx%td %td of %td", s.H, s.W, C, G);

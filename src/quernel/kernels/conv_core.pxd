@@ -25,7 +25,8 @@ cdef extern from "kernels.h":
         const void *dy
         const void *packed
         const void *bias
-        Py_ssize_t Cp, N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, rows, chunk, row_block
+        Py_ssize_t Cp, pixel, copy_rows
+        Py_ssize_t N, H, W, C, G, KH, KW, top, left, s_h, s_w, d_h, d_w, OH, OW, rows, chunk, row_block
         int activation
         double alpha
 
