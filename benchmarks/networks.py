@@ -85,13 +85,13 @@ class Block(qn.Model):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = layers.Conv2D(channels, 3, strides=stride, padding=1, use_bias=False)
-        self.norm1 = layers.BatchNormalization()
+        self.norm1 = layers.BatchNormalization(activation="relu")
         self.conv2 = layers.Conv2D(channels, 3, padding=1, use_bias=False)
         self.norm2 = layers.BatchNormalization()
         self.shortcut = layers.Conv2D(channels, 1, strides=stride, use_bias=False) if stride > 1 else None
 
     def call(self, x: Any) -> Any:
-        y = self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x)))))
+        y = self.norm2(self.conv2(self.norm1(self.conv1(x))))
         return ops.relu(y + (x if self.shortcut is None else self.shortcut(x)))
 
 
@@ -101,13 +101,13 @@ class ResNet20(qn.Model):
     def __init__(self) -> None:
         super().__init__()
         self.conv = layers.Conv2D(16, 3, padding=1, use_bias=False)
-        self.norm = layers.BatchNormalization()
+        self.norm = layers.BatchNormalization(activation="relu")
         self.blocks = [Block(c, 2 if i == 0 and c > 16 else 1) for c in (16, 32, 64) for i in range(3)]
         self.pool = layers.GlobalAveragePool2D()
         self.scores = layers.Dense(10)
 
     def call(self, x: Any) -> Any:
-        x = ops.relu(self.norm(self.conv(x)))
+        x = self.norm(self.conv(x))
         for block in self.blocks:
             x = block(x)
         return self.scores(self.pool(x))

@@ -93,12 +93,13 @@ unsigned quernel_flush_denormals(void); /* this thread; returns the state to res
 void quernel_restore_denormals(unsigned state);
 
 /* threads.c */
+enum { MAX_THREADS = 1024 };
 /* RUN_ROUSE: sleeping helpers are woken. RUN_LAST_FIRST: each thread begins with the last of its ranges. */
 enum { RUN_ROUSE = 1, RUN_LAST_FIRST = 2 };
-/* kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`, on up to `threads` threads; thread i's scratch
- * is at scratch + i * stride. */
+/* kernel(args, lo, hi, scratch) over [0, units) in ranges of `length`, on up to `threads` threads; scratch[i] is for
+ * thread i, scratch is NULL where the kernel takes none. */
 void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int flags,
-                 void *scratch, size_t stride);
+                 void *const *scratch);
 void quernel_set_threads(int n); /* how many threads compute at once, launching threads included */
 int quernel_threads(void);
 int quernel_watch_fork(void); /* call once; 0 on success */

@@ -55,8 +55,7 @@ struct job {
     kernel_fn *kernel;
     const void *args;
     ptrdiff_t units, length;
-    char *scratch;
-    size_t stride;
+    void *const *scratch; /* by seat */
     int seats, parts; /* seat 0 is the launcher's, seat i helper i's; seat i starts with part i % parts */
     int last_first;   /* who works on a part goes from its end to its beginning, others the other way */
     _Atomic int core; /* of the launching thread; -1 where the system does not say */
@@ -171,7 +170,7 @@ static ptrdiff_t take_ranges(struct job *job, int seat)
 {
     ptrdiff_t taken = 0;
     const unsigned state = quernel_flush_denormals();
-    char *scratch = job->scratch ? job->scratch + (size_t)seat * job->stride : NULL;
+    void *scratch = job->scratch ? job->scratch[seat] : NULL;
     for (int i = 0; i < job->parts; i++)
         for (;;) {
             const ptrdiff_t range = take(&job->part[(seat + i) % job->parts], (i > 0) != job->last_first);
@@ -314,7 +313,7 @@ static void wait_for_helpers(struct job *job, int64_t start, ptrdiff_t taken)
 }
 
 void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t length, int threads, int flags,
-                 void *scratch, size_t stride)
+                 void *const *scratch)
 {
     struct job *job = NULL;
     int64_t start = 0;
@@ -322,14 +321,14 @@ void quernel_run(kernel_fn *kernel, const void *args, ptrdiff_t units, ptrdiff_t
     if (threads > 1 && length < units && (start = now_ns()) >= atomic_load(&alone_until)) job = free_job();
     if (job == NULL) {
         const unsigned state = quernel_flush_denormals();
-        kernel(args, 0, units, scratch);
+        kernel(args, 0, units, scratch ? scratch[0] : NULL);
         quernel_restore_denormals(state);
         return;
     }
     if (rouse) hire(threads - 1);
     const ptrdiff_t ranges = (units + length - 1) / length;
     job->kernel = kernel, job->args = args, job->units = units, job->length = length;
-    job->scratch = scratch, job->stride = stride;
+    job->scratch = scratch;
     job->seats = threads, job->parts = threads < PARTS ? threads : PARTS;
     job->last_first = (flags & RUN_LAST_FIRST) != 0;
     for (int i = 0; i < job->parts; i++) {

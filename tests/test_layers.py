@@ -35,6 +35,8 @@ CASES = {
     "global average keepdims": (lambda **o: L.GlobalAveragePooling2D(keepdims=True, **o), (2, 5, 4, 3)),
     "batch normalisation": (lambda **o: L.BatchNormalization(**o), (6, 3)),
     "batch normalisation of images": (lambda **o: L.BatchNormalization(scale=False, **o), (2, 3, 3, 2)),
+    "batch normalisation, relu": (lambda **o: L.BatchNormalization(activation="relu", **o), (6, 3)),
+    "batch normalisation, tanh": (lambda **o: L.BatchNormalization(activation="tanh", **o), (6, 3)),
 }
 
 
@@ -149,6 +151,15 @@ def test_batch_normalisation_moves_its_statistics_in_training_only(rng):
     np.testing.assert_allclose(layer(x).numpy(), expected)
     assert not any(parameter.requires_grad for parameter in layer.parameters())
     assert [name for name, _ in layer.named_weights()] == ["gamma", "beta", "moving_mean", "moving_variance"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalisation_applies_its_activation(training, rng):
+    x = rng.normal(size=(4, 5, 3))
+    plain, with_relu = L.BatchNormalization(), L.BatchNormalization(activation="relu")
+    y, expected = with_relu(x, training=training), ops.relu(plain(x, training=training))
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
+    assert (y.numpy() == 0).any()
 
 
 def test_embedding_looks_rows_up_and_sums_their_gradients(rng):

@@ -6,6 +6,7 @@ cdef extern from "kernels.h":
         F32
         F64
         KERNEL_COUNT
+        MAX_THREADS
         RUN_ROUSE
         RUN_LAST_FIRST
     ctypedef struct kernel_table "struct kernel_table":

@@ -10,15 +10,13 @@ thread takes which range is left to chance, and nothing that a kernel computes m
 
 import os
 
-from libc.stddef cimport size_t
-
-from quernel.kernels.memory cimport pool_give, pool_take
+from quernel.kernels.memory cimport scratch_give, scratch_take
 
 cdef extern from "kernels.h":
     const kernel_table *quernel_table(const char *isa)
     const char *quernel_isa_names(int supported)
     void quernel_run(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_ssize_t length, int threads,
-                     int flags, void *scratch, size_t stride) noexcept nogil
+                     int flags, void *const *scratch) noexcept nogil
     void quernel_set_threads(int n) noexcept nogil
     int quernel_threads() noexcept nogil
     int quernel_watch_fork()
@@ -87,16 +85,13 @@ cdef void run_ranges(kernel_fn *kernel, const void *args, Py_ssize_t units, Py_s
     if units <= 0:
         return
     cdef int threads = <int> min(<Py_ssize_t> quernel_threads(), ceil_div(units, length))
-    cdef size_t stride = (scratch_bytes + 127) // 64 * 64  # no two threads write to one cache line
-    cdef void *scratch = NULL
+    cdef void *scratch[MAX_THREADS]
+    if scratch_bytes and not scratch_take(scratch, threads, scratch_bytes):
+        out_of_memory()
+        return
+    quernel_run(kernel, args, units, length, threads, flags, scratch if scratch_bytes else NULL)
     if scratch_bytes:
-        scratch = pool_take(stride * threads)
-        if scratch == NULL:
-            out_of_memory()
-            return
-    quernel_run(kernel, args, units, length, threads, flags, scratch, stride)
-    if scratch != NULL:
-        pool_give(scratch)
+        scratch_give(scratch, threads)
 
 
 cdef Py_ssize_t range_length(Py_ssize_t units, Py_ssize_t grain) noexcept nogil:

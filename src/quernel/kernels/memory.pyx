@@ -1,7 +1,9 @@
 """Memory: a caching pool of aligned blocks, and NumPy arrays that give their block back when they die.
 
 Fresh pages cost more than most kernels do: the system zeroes them one fault at a time. Blocks therefore return to a
-free list of their size class and are handed out again, most recent (warmest) first. Classes are four to a power of two,
+free list of their size class and are handed out again, most recent (warmest) first. Every thread has a shelf of such
+lists, for what one core has used is far from another; scratch space has shelves of its own, one for each seat at a
+job. Only when its own shelf has nothing does a thread look at the others. Classes are four to a power of two,
 so that at most a quarter of a block is unused; but before the system is asked, a free block of up to twice the size is
 taken. Together with what is in use, free blocks take no more than the most that ever was in use: the rest goes back to
 the system when it is asked for more. Work that repeats itself would pay for that in every step, so that the limit is
@@ -52,6 +54,9 @@ cdef extern from *:
     enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, HUGE_PAGE = 1 << 21 };
     enum {
         POOL_REACH = 4,         /* classes above its own that a request may be served from: twice the size */
+        POOL_LAUNCHERS = 8,     /* shelves for arrays, and as many for scratch, of threads that launch kernels */
+        POOL_SEATS = 16,        /* shelves for scratch of helpers, by their seats (seat 0 is the launcher) */
+        POOL_SHELVES = 2 * POOL_LAUNCHERS + POOL_SEATS,
         POOL_MAPPED = 1 << 17,  /* blocks from this size on have pages of their own, so that these can go back */
         POOL_REMEMBERED = 1024, /* sizes that the system was asked for */
         POOL_STEP = 4096,       /* requests in which a step of a large network is over and the next has begun */
@@ -60,7 +65,9 @@ cdef extern from *:
     enum { GUARD_BYTE = 0xA5, POISON_BYTE = 0xFF };
 
     static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct pool_block *pool_free_list[POOL_CLASSES];
+    static struct pool_block *pool_free_list[POOL_SHELVES][POOL_CLASSES];
+    static int pool_launchers; /* threads that have a shelf; more than POOL_LAUNCHERS share them */
+    static _Thread_local int pool_launcher = -1;
     static size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations;
     /* What was asked of the system, and at which request. */
     static struct { size_t bytes, when; } pool_asked[POOL_REMEMBERED];
@@ -133,21 +140,41 @@ cdef extern from *:
         free(block);
     }
 
-    static struct pool_block *pool_pop_(int class_)
+    static struct pool_block *pool_pop_(int shelf, int class_)
     {
-        struct pool_block *block = pool_free_list[class_];
+        struct pool_block *block = pool_free_list[shelf][class_];
         if (block) {
-            pool_free_list[class_] = block->next;
+            pool_free_list[shelf][class_] = block->next;
             pool_cached -= block->size;
         }
         return block;
+    }
+
+    static struct pool_block *pool_find_(int shelf, int class_, int reach)
+    {
+        struct pool_block *block = NULL;
+        for (int c = class_; c <= class_ + reach && c < POOL_CLASSES && !block; c++) block = pool_pop_(shelf, c);
+        return block;
+    }
+
+    /* The present thread's shelf for arrays. */
+    static int pool_shelf_(void)
+    {
+        if (pool_launcher < 0) pool_launcher = __atomic_fetch_add(&pool_launchers, 1, __ATOMIC_RELAXED) % POOL_LAUNCHERS;
+        return pool_launcher;
+    }
+
+    static int pool_scratch_shelf_(int seat)
+    {
+        return POOL_LAUNCHERS + (seat ? POOL_LAUNCHERS + seat % POOL_SEATS : pool_shelf_());
     }
 
     /* Gives free blocks back to the system, the largest first, until at most `keep` bytes of them are left. */
     static void pool_trim_(size_t keep)
     {
         for (int c = POOL_CLASSES - 1; c >= 0; c--)
-            while (pool_cached > keep && pool_free_list[c]) pool_release_(pool_pop_(c));
+            for (int shelf = 0; shelf < POOL_SHELVES; shelf++)
+                while (pool_cached > keep && pool_free_list[shelf][c]) pool_release_(pool_pop_(shelf, c));
     }
 
     /* Makes room for a block that is about to be asked of the system. Work that repeats itself would ask for the same
@@ -169,14 +196,15 @@ cdef extern from *:
         pool_trim_(most > needed ? most - needed : 0);
     }
 
-    static void *pool_take_(size_t asked)
+    static void *pool_take_(size_t asked, int shelf)
     {
         size_t size, want = asked + (pool_guard ? POOL_GUARD : 0);
         if (want < asked || want > PTRDIFF_MAX / 2) return NULL;
         int class_ = pool_class(want, &size);
         pthread_mutex_lock(&pool_lock);
-        struct pool_block *block = NULL;
-        for (int c = class_; c <= class_ + POOL_REACH && c < POOL_CLASSES && !block; c++) block = pool_pop_(c);
+        /* Of a thread's scratch, any that is large enough: always the same, it stays in the thread's cache. */
+        struct pool_block *block = pool_find_(shelf, class_, shelf < POOL_LAUNCHERS ? POOL_REACH : POOL_CLASSES);
+        for (int s = 0; s < POOL_SHELVES && !block; s++) block = pool_find_(s, class_, POOL_REACH);
         if (!block) {
             pool_make_room_(asked, size);
             block = pool_ask_(size, class_);
@@ -218,15 +246,15 @@ cdef extern from *:
         ASAN_POISON_MEMORY_REGION(block + 1, block->size);
     }
 
-    static void pool_give_(void *memory)
+    static void pool_give_(void *memory, int shelf)
     {
         struct pool_block *block = (struct pool_block *)memory - 1;
         pthread_mutex_lock(&pool_lock);
         if (pool_guard) pool_check_(block);
         pool_in_use -= block->size;
         pool_cached += block->size;
-        block->next = pool_free_list[block->class_];
-        pool_free_list[block->class_] = block;
+        block->next = pool_free_list[shelf][block->class_];
+        pool_free_list[shelf][block->class_] = block;
         pthread_mutex_unlock(&pool_lock);
     }
 
@@ -244,8 +272,10 @@ cdef extern from *:
     static void pool_after_fork_(void) { pthread_mutex_unlock(&pool_lock); }
     static int pool_watch_fork_(void) { return pthread_atfork(pool_before_fork_, pool_after_fork_, pool_after_fork_); }
     """
-    void *pool_take_(size_t size) noexcept nogil
-    void pool_give_(void *block) noexcept nogil
+    void *pool_take_(size_t size, int shelf) noexcept nogil
+    void pool_give_(void *block, int shelf) noexcept nogil
+    int pool_shelf_() noexcept nogil
+    int pool_scratch_shelf_(int seat) noexcept nogil
     void pool_empty_() noexcept nogil
     int pool_watch_fork_()
     int pool_guard
@@ -258,11 +288,29 @@ if pool_watch_fork_() != 0:
 
 cdef void *pool_take(size_t size) noexcept nogil:
     """A 64-byte aligned block of at least `size` bytes with undefined content, or NULL."""
-    return pool_take_(size)
+    return pool_take_(size, pool_shelf_())
 
 
 cdef void pool_give(void *block) noexcept nogil:
-    pool_give_(block)
+    pool_give_(block, pool_shelf_())
+
+
+cdef bint scratch_take(void **scratch, int seats, size_t size) noexcept nogil:
+    """One block for each seat at a job, the present thread's and its helpers'; false if there is no memory."""
+    cdef int seat
+    for seat in range(seats):
+        scratch[seat] = pool_take_(size, pool_scratch_shelf_(seat))
+        if scratch[seat] == NULL:
+            scratch_give(scratch, seat)
+            return False
+    return True
+
+
+cdef void scratch_give(void **scratch, int seats) noexcept nogil:
+    """Last first: seats that share a shelf find their own again."""
+    while seats > 0:
+        seats -= 1
+        pool_give_(scratch[seats], pool_scratch_shelf_(seats))
 
 
 @cython.final
@@ -273,7 +321,7 @@ cdef class Block:
 
     def __dealloc__(self):
         if self.memory != NULL:
-            pool_give_(self.memory)
+            pool_give(self.memory)
 
 
 cdef cnp.ndarray new_typed(object shape, int typenum):
@@ -293,7 +341,7 @@ cdef cnp.ndarray new_typed(object shape, int typenum):
         bytes *= <size_t> dims[ndim]
         ndim += 1
     owner = Block.__new__(Block)
-    owner.memory = NULL if overflow else pool_take_(bytes)
+    owner.memory = NULL if overflow else pool_take(bytes)
     if owner.memory == NULL:
         raise MemoryError(f"quernel: no memory for an array of shape {tuple(shape)} ({bytes} bytes)")
     array = cnp.PyArray_SimpleNewFromData(ndim, dims, typenum, owner.memory)

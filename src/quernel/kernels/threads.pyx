@@ -8,9 +8,7 @@ a range holds up the kernel.
 import os
 import warnings
 
-from quernel.kernels.launch cimport set_thread_limit, thread_limit
-
-MAX_THREADS = 1024
+from quernel.kernels.launch cimport MAX_THREADS, set_thread_limit, thread_limit
 
 
 def affinity_cores():

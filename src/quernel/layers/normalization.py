@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from quernel import ops
+from quernel import activations, ops
 from quernel.layers.base import Layer, LayerOptions
 from quernel.layers.shapes import Shape, as_shape, known_size
 from quernel.layers.state import Buffer
@@ -15,7 +15,7 @@ from quernel.tensor import Parameter, Tensor
 
 
 class BatchNormalization(Layer):
-    """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` per channel (the last axis).
+    """``activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta)`` per channel (the last axis).
 
     Training uses mean and variance of the batch, over all other axes, and moves the running ones:
     ``moving = moving * momentum + batch * (1 - momentum)``. Inference, or ``trainable = False``, uses the
@@ -26,6 +26,8 @@ class BatchNormalization(Layer):
     momentum : of the running statistics. Default 0.99.
     epsilon : added to the variance. Default 1e-3.
     center, scale : whether there are beta and gamma, both ``(channels,)``.
+    activation : name or callable (see `quernel.activations`); None is linear. relu here costs next to nothing,
+        as a layer or a call of its own it is another pass over memory each way.
     *_initializer, *_regularizer, *_constraint : see those modules.
 
     Raises
@@ -51,6 +53,7 @@ class BatchNormalization(Layer):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
+        activation: Any = None,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
@@ -68,6 +71,7 @@ class BatchNormalization(Layer):
             raise ValueError(f"{self.label}: expected epsilon > 0, got {epsilon!r}")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
         self.center, self.scale = center, scale
+        self.activation = activations.get(activation)
         self.beta_options = weight_options(beta_initializer, beta_regularizer, beta_constraint)
         self.gamma_options = weight_options(gamma_initializer, gamma_regularizer, gamma_constraint)
         self.mean_options = weight_options(moving_mean_initializer)
@@ -85,7 +89,8 @@ class BatchNormalization(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """The same shape."""
-        return ops.batch_norm(
+        is_relu = self.activation is activations.relu
+        y = ops.batch_norm(
             x,
             self.gamma,
             self.beta,
@@ -94,8 +99,10 @@ class BatchNormalization(Layer):
             self.training and self.trainable,
             self.momentum,
             self.epsilon,
+            "relu" if is_relu else "linear",
             where=self.label,
         )
+        return y if is_relu else self.activation(y)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         """The input's."""
