@@ -22,8 +22,9 @@
 enum {
     TRANSPOSE_TILE = 16,   /* 16 floats are a cache line */
     TRANSPOSE_BLOCK = 256, /* best of 16 to 4096 for copies of 64 MB: long runs in each page, work for many threads */
-    MOVE_SHORT = 512,      /* bytes of a run that is copied in place */
-    SCATTER_WIDTH = 1024   /* 4 kB of floats: a row worth a unit of its own */
+    TRANSPOSE_CONFLICT = 2048, /* 16 rows so many bytes apart share one or two sets of a first-level cache */
+    MOVE_SHORT = 512,          /* bytes of a run that is copied in place */
+    SCATTER_WIDTH = 1024       /* 4 kB of floats: a row worth a unit of its own */
 };
 
 struct gather_args {

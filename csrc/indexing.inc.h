@@ -37,6 +37,22 @@ QUERNEL_INLINE void FN(move_row)(const struct map_args *m, char *y, const char *
         FN(move_elements)(y, y_step, x, x_step, n, (size_t)bytes);
 }
 
+/* A whole tile. Through a small one on the side, whose lines are then written whole, where the lines of y would push
+ * each other out of the first-level cache, or are not in a cache at all. */
+QUERNEL_INLINE void FN(transpose_tile)(const struct map_args *m, char *y, const char *x, ptrdiff_t bytes)
+{
+    enum { TILE = TRANSPOSE_TILE };
+    const ptrdiff_t y_step = m->y_stride_bytes[m->dims - 2], x_step = m->stride_bytes[0][m->dims - 1];
+    _Alignas(64) char turned[TILE * TILE * sizeof(int64_t)];
+    if (!m->stream && y_step % TRANSPOSE_CONFLICT) {
+        FN(turn_tile)(y, y_step, x, x_step, TILE, bytes);
+        return;
+    }
+    FN(turn_tile)(turned, TILE * bytes, x, x_step, TILE, bytes);
+    for (ptrdiff_t t = 0; t < TILE; t++)
+        FN(move_run)(y + t * y_step, turned + t * TILE * bytes, TILE * bytes, m->stream != 0);
+}
+
 QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t bytes)
 {
     enum { TILE = TRANSPOSE_TILE, BLOCK = TRANSPOSE_BLOCK };
@@ -58,7 +74,7 @@ QUERNEL_INLINE void FN(transpose_units)(const struct map_args *m, ptrdiff_t lo, 
             ptrdiff_t i = 0;
             if (j + TILE <= wide)
                 for (; i + TILE <= high; i += TILE)
-                    FN(turn_tile)(y + i * y_step + j * bytes, y_step, x + i * bytes + j * x_step, x_step, TILE, bytes);
+                    FN(transpose_tile)(m, y + i * y_step + j * bytes, x + i * bytes + j * x_step, bytes);
             for (; i < high; i++)
                 FN(move_elements)(y + i * y_step + j * bytes, bytes, x + i * bytes + j * x_step, x_step,
                                   wide - j < TILE ? wide - j : TILE, (size_t)bytes);
@@ -103,6 +119,7 @@ QUERNEL_INLINE void FN(gather_units)(const struct gather_args *a, ptrdiff_t lo, 
     static void FN(transpose_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                     \
     {                                                                                                                  \
         FN(transpose_units)(args, lo, hi, BYTES);                                                                      \
+        FN(stream_end)();                                                                                              \
     }                                                                                                                  \
     static void FN(gather_##BYTES)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)                        \
     {                                                                                                                  \

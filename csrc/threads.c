@@ -56,9 +56,9 @@ struct job {
     const void *args;
     ptrdiff_t units, length;
     void *const *scratch; /* by seat */
-    int seats, parts; /* seat 0 is the launcher's, seat i helper i's; seat i starts with part i % parts */
-    int last_first;   /* who works on a part goes from its end to its beginning, others the other way */
-    _Atomic int core; /* of the launching thread; -1 where the system does not say */
+    int seats, parts;     /* seat 0 is the launcher's, seat i helper i's; seat i starts with part i % parts */
+    int last_first;       /* who works on a part goes from its end to its beginning, others the other way */
+    _Atomic int core;     /* of the launching thread; -1 where the system does not say */
     struct part part[PARTS];
 };
 

@@ -43,8 +43,8 @@ QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrd
 {
     enum { TILE = TRANSPOSE_TILE };
     if (bytes == 4) {
-        for (ptrdiff_t t = 0; t < TILE; t += 4)
-            for (ptrdiff_t l = 0; l < wide; l += 4)
+        for (ptrdiff_t l = 0; l < wide; l += 4)
+            for (ptrdiff_t t = 0; t < TILE; t += 4)
                 FN(turn_4)(y + t * y_step + l * 4, y_step, x + l * x_step + t * 4, x_step);
     } else if (bytes == 8) {
         for (ptrdiff_t t = 0; t < TILE; t += 2)

@@ -49,6 +49,9 @@ cdef enum:
 # Tiles per block of rows: 12 x 14 rows x 512 floats = 344 KB, within a second-level cache.
 cdef enum:
     TILES_PER_BLOCK = 12
+# For few blocks of rows B is read as it stands if it is no larger: it stays in the caches and the translation buffer.
+cdef enum:
+    IN_PLACE_BYTES = 2 << 20
 # Fewer blocks of rows than this: a sum is cut into slices if each is left so long, else columns are cut into blocks.
 cdef enum:
     FEW_BLOCKS = 8
@@ -106,7 +109,9 @@ cdef void run_product(const void *args) noexcept nogil:
     g.b_n = p.b_n
     g.b_batch = p.b_batch
     scratch = size * <size_t> (GEMM_K_BLOCK * tile_cols)
-    if p.b_n == 1 and p.M <= 2 * tile_rows and p.b_k > 0:
+    if (p.b_n == 1 and p.b_k > 0
+            and (p.M <= 2 * tile_rows
+                 or (p.M <= g.row_block and p.K * p.b_k * <Py_ssize_t> size <= IN_PLACE_BYTES))):
         g.b_from = GEMM_B_IN_PLACE
     elif p.M <= g.row_block or (p.a_k != 1 and p.K > GEMM_K_BLOCK):
         g.b_from = GEMM_B_BY_BLOCK

@@ -104,6 +104,7 @@ cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
         return False
     m.y = y
     m.x[0] = x
+    m.stream = streams(&m, item)
     if total and bring_across(&m, item):
         T = m.shape[m.dims - 2]
         L = m.shape[m.dims - 1]
@@ -111,7 +112,6 @@ cdef bint move(layout *l, void *y, const void *x, int log2_item) except -1:
         work = min(T, <Py_ssize_t> TRANSPOSE_BLOCK) * min(L, <Py_ssize_t> TRANSPOSE_BLOCK)
         parallel(K_transpose_1 + log2_item, F32, &m, sizeof(m), units, ceil_div(GRAIN_TRANSPOSE, work), 0)
     else:
-        m.stream = streams(&m, item)
         parallel(K_move_1 + log2_item, F32, &m, sizeof(m), total, GRAIN_MOVE, 0)
     return True
 
