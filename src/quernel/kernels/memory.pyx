@@ -160,7 +160,8 @@ cdef extern from *:
     /* The present thread's shelf for arrays. */
     static int pool_shelf_(void)
     {
-        if (pool_launcher < 0) pool_launcher = __atomic_fetch_add(&pool_launchers, 1, __ATOMIC_RELAXED) % POOL_LAUNCHERS;
+        if (pool_launcher < 0)
+            pool_launcher = __atomic_fetch_add(&pool_launchers, 1, __ATOMIC_RELAXED) % POOL_LAUNCHERS;
         return pool_launcher;
     }
 

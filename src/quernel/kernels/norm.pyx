@@ -141,7 +141,8 @@ cdef void run_forward(const void *args) noexcept nogil:
     else:
         for_range(kernel_of(K_batch_norm_statistics, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
         for_range(kernel_of(K_batch_norm_finish, run.real), &a, a.shape.C, channel_grain(&a.shape), NORM_SCRATCH_BYTES)
-    for_range_backwards(kernel_of(K_batch_norm_normalise, run.real), &a, units, unit_grain(&a.shape), NORM_SCRATCH_BYTES)
+    for_range_backwards(kernel_of(K_batch_norm_normalise, run.real), &a, units, unit_grain(&a.shape),
+                        NORM_SCRATCH_BYTES)
     pool_give(memory)
 
 
