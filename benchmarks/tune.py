@@ -45,7 +45,8 @@ def _c(header: str, match: str, names: str) -> dict[str, Constant]:
 CONSTANTS: dict[str, Constant] = {
     **_cython(
         "gemm", "matmul",
-        "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK FEW_BLOCKS SLICE_MIN FEW_ROWS WIDE_PANELS STREAM_B STREAM_COLS",
+        "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK TURNED_TILES_PER_BLOCK FEW_BLOCKS "
+        "SLICE_MIN FEW_ROWS WIDE_PANELS STREAM_B STREAM_COLS",
     ),
     **_cython(
         "conv_core", "conv",

@@ -49,6 +49,7 @@ cdef enum:
 # Tiles per block of rows: 12 x 14 rows x 512 floats = 344 KB, within a second-level cache.
 cdef enum:
     TILES_PER_BLOCK = 12
+    TURNED_TILES_PER_BLOCK = 24  # of a transposed A (gradients of weights): each block packs B anew
 # For few blocks of rows B is read as it stands if it is no larger: it stays in the caches and the translation buffer.
 cdef enum:
     IN_PLACE_BYTES = 2 << 20
@@ -99,7 +100,7 @@ cdef void run_product(const void *args) noexcept nogil:
     g.activation = p.activation
     g.alpha = p.alpha
 
-    g.row_block = tile_rows * TILES_PER_BLOCK
+    g.row_block = tile_rows * (TILES_PER_BLOCK if p.a_k == 1 else TURNED_TILES_PER_BLOCK)
     if p.M > g.row_block:  # equal blocks of whole tiles
         g.row_block = ceil_div(ceil_div(p.M, ceil_div(p.M, g.row_block)), tile_rows) * tile_rows
     # The tile reads contiguous columns: B as it stands serves if its rows are contiguous and it is read too few times
