@@ -23,6 +23,7 @@
 #define MANTISSA 23
 #define BIAS 127
 #define TANH_ONE 9.02f
+#define ERF_SPLIT 0.95f
 #endif
 
 /* 2^n for integer n as bits in the exponent field; n within the normal range. */
@@ -159,21 +160,23 @@ QUERNEL_INLINE vec FN(verf)(vec x)
     return x;
 }
 #else
-/* erf(x) = x P(x^2) / Q(x^2) through Chebyshev nodes of [0, 16] (benchmarks/fit_erf.py finds the coefficients again),
- * capped by the 1 that erf rounds to from 3.92 on. */
+/* erf(x) = x + x P(x^2) up to ERF_SPLIT, 1 - e^Q(x) from there on; it rounds to 1 before 4. P and Q are fitted by
+ * benchmarks/fit_erf.py. */
 QUERNEL_INLINE vec FN(verf)(vec x)
 {
-    static const float P[] = {-1.42549588e-8f, 4.90169232e-6f, 3.89938180e-4f, 3.91679466e-3f,
-                              5.46193639e-2f,  1.86002397e-1f, 1.12837912f};
-    static const float Q[] = {6.53267510e-5f, 1.33675102e-3f, 1.56162076e-2f, 1.14465014e-1f, 4.98172873e-1f, 1};
-    const vec one = FN(splat)(1), near = FN(vmax)(FN(splat)(-4), FN(vmin)(FN(splat)(4), x)), z = near * near;
+    static const float P[] = {8.18509288e-05f, -0.00080977031f, 0.00519695226f, -0.0268577058f,
+                              0.112836637f,    -0.376126319f,   0.128379166f};
+    static const float Q[] = {0.000192425359f, -0.00300853071f, 0.0220876168f,   -0.103640273f,
+                              -0.637517035f,   -1.1274749f,     -0.000244720723f};
+    const vec t = FN(vmin)(FN(splat)(4), FN(vabs)(x)), z = t * t; /* NaN comes through */
     vec p = FN(splat)(P[0]), q = FN(splat)(Q[0]);
 #pragma GCC unroll 16
     for (int i = 1; i < (int)(sizeof P / sizeof P[0]); i++) p = p * z + P[i];
 #pragma GCC unroll 16
-    for (int i = 1; i < (int)(sizeof Q / sizeof Q[0]); i++) q = q * z + Q[i];
-    const vec y = FN(vmax)(-one, FN(vmin)(one, near * p / q));
-    return FN(select)(FN(vabs)(x) > 3.92f, FN(copysign)(one, x), y);
+    for (int i = 1; i < (int)(sizeof Q / sizeof Q[0]); i++) q = q * t + Q[i];
+    ivec n;
+    const vec r = FN(exp_reduce)(q, &n), tail = 1 - FN(exp_near_zero)(r) * FN(power_of_two)(n);
+    return FN(copysign)(FN(select)(t < ERF_SPLIT, p * t + t, tail), x);
 }
 #endif
 
@@ -185,3 +188,4 @@ QUERNEL_INLINE vec FN(verf)(vec x)
 #undef MANTISSA
 #undef BIAS
 #undef TANH_ONE
+#undef ERF_SPLIT

@@ -49,9 +49,9 @@ def test_the_first_of_ties_gets_the_gradient():
     assert x.grad.data.ravel().tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
-def rectified(how, x, w):
+def rectified(how, x, w, b):
     if how == "conv":
-        return ops.conv2d(x, w, np.zeros(w.shape[3]), padding="same", activation="relu")
+        return ops.conv2d(x, w, b, padding="same", activation="relu")
     if how == "norm":
         return ops.batch_norm(x, None, None, None, None, training=True, activation="relu")
     return ops.relu(x)
@@ -67,7 +67,8 @@ def test_behind_relu_the_gradient_is_the_same(rng, settings, how, use):
     found = []
     for apart in (False, True):
         x, w = qn.tensor(values, requires_grad=True), qn.tensor(weights, requires_grad=True)
-        y = rectified(how, x, w)
+        b = qn.tensor(np.zeros(3), requires_grad=True)
+        y = rectified(how, x, w, b)
         if use == "retained":
             y.retain_grad()
         pooled = ops.max_pool2d(y * 1.0 if apart else y, **settings)
@@ -78,8 +79,8 @@ def test_behind_relu_the_gradient_is_the_same(rng, settings, how, use):
         if use == "elsewhere":
             loss = loss + (y * values).sum()
         loss.backward()
-        found.append([t.grad.data for t in (x, w, y) if t.grad is not None])
-    assert len(found[0]) == 1 + (how == "conv") + (use == "retained")
+        found.append([t.grad.data for t in (x, w, b, y) if t.grad is not None])
+    assert len(found[0]) == 1 + 2 * (how == "conv") + (use == "retained")
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 

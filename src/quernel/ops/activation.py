@@ -21,21 +21,24 @@ class Activated(Node):
 
     Max pooling hands each gradient to one input, the one that became the output: relu's mask, which follows from its
     output, can be applied to the pooled gradients, a quarter of them, before they are handed out. `masked` is a
-    gradient of which that is true. One that another use of the output was added to is another array.
+    gradient of which that is true, and the pooled one, which has the same sums by channel. One that another use of
+    the output was added to is another array.
     """
 
     __slots__ = ("activation", "masked")
     activation: str
-    masked: np.ndarray | None
+    masked: tuple[np.ndarray, np.ndarray] | None
 
     def end_in(self, activation: str) -> None:
         self.activation = activation
         self.masked = None
 
-    def left(self, dy: np.ndarray) -> str:
-        """The activation that dy has still to be taken through."""
+    def left(self, dy: np.ndarray) -> tuple[str, np.ndarray]:
+        """The activation that dy has still to be taken through, and what to sum instead of it if there is none."""
         masked, self.masked = self.masked, None
-        return "linear" if dy is masked else self.activation
+        if masked is not None and dy is masked[0]:
+            return "linear", masked[1]
+        return self.activation, dy
 
 
 class Activation(Activated):
@@ -54,7 +57,7 @@ class Activation(Activated):
 
     @staticmethod
     def backward(ctx: Activation, dy: np.ndarray) -> np.ndarray:
-        left = ctx.left(dy)
+        left, _ = ctx.left(dy)
         return dy if left == "linear" else B.activation_backward(dy, ctx.saved, left, ctx.alpha)
 
 

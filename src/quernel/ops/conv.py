@@ -176,7 +176,8 @@ class Conv2D(Activated):
     def backward(ctx: Conv2D, dy: np.ndarray) -> tuple[Any, Any, Any]:
         x, kernel, y = ctx.saved
         need_x, need_kernel, need_bias = ctx.needs
-        dz, dbias = bias_backward(dy, y, ctx.left(dy), ctx.alpha, need_bias)
+        left, summed = ctx.left(dy)
+        dz, dbias = bias_backward(dy, y, left, ctx.alpha, need_bias, summed)
         return (
             B.conv2d_backward_input(dz, kernel, x.shape, *ctx.geometry, ctx.algorithm) if need_x else None,
             B.conv2d_backward_kernel(dz, x, kernel.shape, *ctx.geometry, ctx.algorithm)

@@ -101,7 +101,7 @@ class Dense(Node):
         need_x, need_kernel, need_bias = ctx.needs
         if len(shape) != 2:
             dy = reshaped(dy, (len(x), kernel.shape[1]))
-        dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias)
+        dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias, dy)
         dx = dkernel = None
         if need_x:  # z = x kernel
             dx = B.matmul(dz, kernel, transpose_b=True).reshape(shape)
@@ -111,11 +111,14 @@ class Dense(Node):
 
 
 def bias_backward(
-    dy: np.ndarray, y: np.ndarray | None, activation: str, alpha: float, need_bias: bool
+    dy: np.ndarray, y: np.ndarray | None, activation: str, alpha: float, need_bias: bool, summed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """dz and dbias of y = activation(z + bias); y may be None for a linear one."""
+    """dz and dbias of y = activation(z + bias).
+
+    For a linear one y may be None, and `summed` has the sums of dy by channel.
+    """
     if activation == "linear":
-        return dy, B.reduce("sum", dy, tuple(range(dy.ndim - 1))) if need_bias else None
+        return dy, B.reduce("sum", summed, tuple(range(summed.ndim - 1))) if need_bias else None
     if need_bias:
         dz, dbias = B.bias_activation_backward(dy, y, activation, alpha)
         return dz, dbias

@@ -41,7 +41,7 @@ class BatchNormTrain(Activated):
     @staticmethod
     def backward(ctx: BatchNormTrain, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x, y, gamma, mean, inv_std = ctx.saved
-        return B.batch_norm_backward(dy, x, y, gamma, mean, inv_std, ctx.left(dy))
+        return B.batch_norm_backward(dy, x, y, gamma, mean, inv_std, ctx.left(dy)[0])
 
 
 def batch_norm(

@@ -36,8 +36,9 @@ class MaxPool2D(Node):
         source = _relu_before(ctx)
         if source is None or source._retained is not None:
             return B.max_pool2d_backward(dy, index, shape, *ctx.window)
-        dx = B.max_pool2d_backward(B.activation_backward(dy, y, "relu"), index, shape, *ctx.window)
-        source.masked = dx
+        dy = B.activation_backward(dy, y, "relu")
+        dx = B.max_pool2d_backward(dy, index, shape, *ctx.window)
+        source.masked = dx, dy
         return dx
 
 
