@@ -97,9 +97,10 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         for i, j in np.argwhere(~np.isnan(ratios)):
             panel.text(j, i, f"{ratios[i, j]:.1f}", ha="center", va="center", fontsize=7,
                        fontweight="bold" if ratios[i, j] < FLOOR else "normal")  # fmt: skip
-    figure.colorbar(
+    bar = figure.colorbar(
         image, ax=panels, label="times as fast as PyTorch", ticks=[0.25, 0.5, 1, 2, 4], format="%g"
     )
+    bar.minorticks_off()
     figure.savefig(path, dpi=110)
 
 
