@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
-SPLIT, ONE = 0.95, 4.0  # where the two polynomials meet; erf rounds to 1 before that
-CENTRE_DEGREE, TAIL_DEGREE = 6, 6
+SPLIT, ONE = 0.9, 4.0  # where the two polynomials meet; erf rounds to 1 before that
+CENTRE_DEGREE, TAIL_DEGREE = 5, 5
+POWER_DEGREE = 5
 NODES, ROUNDS = 4000, 200
 
 
@@ -39,8 +40,11 @@ def main() -> None:
     print("erf(x) / x - 1:", *(f"{c:.9g}f," for c in centre), f"relative error of erf {error:.1e}")
     t = nodes(SPLIT, ONE)
     rest = np.array([math.erfc(v) for v in t])
-    tail, error = fit(t, np.log(rest), rest / (1 - rest), TAIL_DEGREE)
-    print("log(1 - erf(x)):", *(f"{c:.9g}f," for c in tail), f"relative error of erf {error:.1e}")
+    tail, error = fit(t, np.log2(rest), np.log(2) * rest / (1 - rest), TAIL_DEGREE)
+    print("log2(1 - erf(x)):", *(f"{c:.9g}f," for c in tail), f"relative error of erf {error:.1e}")
+    r = nodes(-0.5, 0.5)
+    power, error = fit(r, np.exp2(r), np.exp2(-r), POWER_DEGREE)
+    print("2^r:", *(f"{c:.9g}f," for c in power), f"relative error {error:.1e}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@
 #define MANTISSA 23
 #define BIAS 127
 #define TANH_ONE 9.02f
-#define ERF_SPLIT 0.95f
+#define ERF_SPLIT 0.9f
 #endif
 
 /* 2^n for integer n as bits in the exponent field; n within the normal range. */
@@ -160,22 +160,26 @@ QUERNEL_INLINE vec FN(verf)(vec x)
     return x;
 }
 #else
-/* erf(x) = x + x P(x^2) up to ERF_SPLIT, 1 - e^Q(x) from there on; it rounds to 1 before 4. P and Q are fitted by
- * benchmarks/fit_erf.py. */
+/* erf(x) = x + x P(x^2) up to ERF_SPLIT, 1 - 2^Q(x) from there on; it rounds to 1 before 4. The polynomials, also that
+ * of 2^r for |r| <= 1/2, are fitted by benchmarks/fit_erf.py. */
 QUERNEL_INLINE vec FN(verf)(vec x)
 {
-    static const float P[] = {8.18509288e-05f, -0.00080977031f, 0.00519695226f, -0.0268577058f,
-                              0.112836637f,    -0.376126319f,   0.128379166f};
-    static const float Q[] = {0.000192425359f, -0.00300853071f, 0.0220876168f,   -0.103640273f,
-                              -0.637517035f,   -1.1274749f,     -0.000244720723f};
+    static const float P[] = {-0.000609035953f, 0.00501196273f, -0.0267789084f,
+                              0.112821408f,     -0.376125246f,  0.128379151f};
+    static const float Q[] = {-0.00181979756f, 0.0225819144f, -0.131751031f,
+                              -0.938406289f,   -1.61639249f,  -0.00262894947f};
+    static const float POWER[] = {0.00132764701f, 0.00967554096f, 0.0555071309f,
+                                  0.240221202f,   0.693146944f,   1.00000012f};
     const vec t = FN(vmin)(FN(splat)(4), FN(vabs)(x)), z = t * t; /* NaN comes through */
-    vec p = FN(splat)(P[0]), q = FN(splat)(Q[0]);
+    vec p = FN(splat)(P[0]), q = FN(splat)(Q[0]), e = FN(splat)(POWER[0]);
 #pragma GCC unroll 16
     for (int i = 1; i < (int)(sizeof P / sizeof P[0]); i++) p = p * z + P[i];
 #pragma GCC unroll 16
     for (int i = 1; i < (int)(sizeof Q / sizeof Q[0]); i++) q = q * t + Q[i];
-    ivec n;
-    const vec r = FN(exp_reduce)(q, &n), tail = 1 - FN(exp_near_zero)(r) * FN(power_of_two)(n);
+    const vec rounded = q + ROUNDER, r = q - (rounded - ROUNDER);
+#pragma GCC unroll 16
+    for (int i = 1; i < (int)(sizeof POWER / sizeof POWER[0]); i++) e = e * r + POWER[i];
+    const vec tail = 1 - e * FN(power_of_two)((ivec)rounded - (ivec)FN(splat)(ROUNDER));
     return FN(copysign)(FN(select)(t < ERF_SPLIT, p * t + t, tail), x);
 }
 #endif
