@@ -37,7 +37,8 @@ QUERNEL_INLINE void FN(turn_8)(char *y, ptrdiff_t y_step, const char *x, ptrdiff
 #undef PICK
 
 /* y[t, l] = x[t, l] for a tile that is TILE high and `wide` (a multiple of 4, at most TILE) wide: x contiguous along t,
- * y along l. */
+ * y along l. A line of x is done with before the next is read: where lines are a power of two apart they would push
+ * each other out of the cache. */
 QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrdiff_t x_step, ptrdiff_t wide,
                                   ptrdiff_t bytes)
 {
@@ -47,8 +48,8 @@ QUERNEL_INLINE void FN(turn_tile)(char *y, ptrdiff_t y_step, const char *x, ptrd
             for (ptrdiff_t t = 0; t < TILE; t += 4)
                 FN(turn_4)(y + t * y_step + l * 4, y_step, x + l * x_step + t * 4, x_step);
     } else if (bytes == 8) {
-        for (ptrdiff_t t = 0; t < TILE; t += 2)
-            for (ptrdiff_t l = 0; l < wide; l += 2)
+        for (ptrdiff_t l = 0; l < wide; l += 2)
+            for (ptrdiff_t t = 0; t < TILE; t += 2)
                 FN(turn_8)(y + t * y_step + l * 8, y_step, x + l * x_step + t * 8, x_step);
     } else {
         for (ptrdiff_t t = 0; t < TILE; t++)

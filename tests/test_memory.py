@@ -154,6 +154,26 @@ def test_python_threads_compute_at_once(rng):
     assert wrong == []
 
 
+def test_what_one_thread_gives_back_serves_another():
+    """Each thread has free lists of its own, and looks at the others' before it asks the system."""
+    unguarded("""
+        import threading
+        import numpy as np
+        import quernel as qn
+        from quernel import kernels
+
+        x = np.ones((1000, 1001), np.float32)
+        kernels.unary("exp", x)
+        before = qn.memory_stats()["system_calls"]
+        for _ in range(20):
+            worker = threading.Thread(target=lambda: kernels.unary("exp", x))
+            worker.start()
+            worker.join()
+            kernels.unary("exp", x)
+        assert qn.memory_stats()["system_calls"] == before, qn.memory_stats()
+    """)
+
+
 def test_denormals_are_flushed_in_kernels_and_nowhere_else():
     tiny = np.full(100, 1e-40, np.float32)
     assert (kernels.binary("multiply", tiny, np.ones(100, np.float32)) == 0).all()

@@ -66,7 +66,7 @@ cdef extern from *:
 
     static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
     static struct pool_block *pool_free_list[POOL_SHELVES][POOL_CLASSES];
-    static int pool_launchers; /* threads that have a shelf; more than POOL_LAUNCHERS share them */
+    static unsigned pool_launchers; /* threads that have a shelf; more than POOL_LAUNCHERS share them */
     static _Thread_local int pool_launcher = -1;
     static size_t pool_in_use, pool_cached, pool_peak, pool_system_calls, pool_requests, pool_violations;
     /* What was asked of the system, and at which request. */
@@ -161,7 +161,7 @@ cdef extern from *:
     static int pool_shelf_(void)
     {
         if (pool_launcher < 0)
-            pool_launcher = __atomic_fetch_add(&pool_launchers, 1, __ATOMIC_RELAXED) % POOL_LAUNCHERS;
+            pool_launcher = (int)(__atomic_fetch_add(&pool_launchers, 1, __ATOMIC_RELAXED) % POOL_LAUNCHERS);
         return pool_launcher;
     }
 
