@@ -11,7 +11,7 @@
  *   winograd_gradient: u += v' z, entry by entry. Unit: a panel of an entry.
  * and then winograd_filter_gradient: out = dw, from the slices of u. Unit: an input channel.
  *
- * Slabs (the 36 entries) of T tiles take 36 (T row + VL) elements, where row is K in whole vectors for
+ * Slabs (piece^2 entries) of T tiles take piece^2 (T row + VL) elements, where row is K in whole vectors for
  * outputs and at most C in whole vectors, and one vector more, for inputs. Scratch of winograd_forward and
  * winograd_adjoint: both slabs of `block` tiles, and C. */
 #ifndef QUERNEL_WINOGRAD_H
@@ -22,8 +22,10 @@ struct winograd_args {
     const void *x, *dy, *w, *bias;
     ptrdiff_t w_h, w_w, w_i, w_j; /* strides of w: row and column of taps, summed channel, output channel */
     ptrdiff_t H, W, C, K, OH, OW, top, left;
-    ptrdiff_t tiles_h, tiles_w, tiles, block, chunk, first_tile, slices;
-    int m; /* edge of an output tile: 4 for 3 x 3 filters, 2 for 5 x 5 */
+    ptrdiff_t d_h, d_w;         /* dilation */
+    ptrdiff_t tiles_h, tiles_w; /* of one image, or of each of the d_h x d_w interleaved ones */
+    ptrdiff_t tiles, block, chunk, first_tile, slices;
+    int piece, m; /* edges of a piece of the input, 6 or 8, and of an output tile: piece + 1 - taps */
     int activation;
     double alpha;
 };

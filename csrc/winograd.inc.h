@@ -1,17 +1,23 @@
-/* winograd.inc.h   Convolutions of 3 x 3 and 5 x 5, stride 1, with a quarter or a third of the multiplications.
+/* winograd.inc.h   Convolutions of 3 x 3 and 5 x 5, stride 1, with a sixth to a third of the multiplications.
  *
- * An output tile of m x m (m = 4 for 3 x 3 filters, 2 for 5 x 5) comes from a 6 x 6 piece d of the input:
+ * An output tile of m x m comes from a piece d of the input of P x P, P = m + taps - 1, which is 6 or 8:
  *   Y = A' [ (G g G') * (B' d B) ] A          ' transposes, * multiplies entry by entry and is summed over channels
- * which is 36 matrix products, one per entry (Lavin and Gray 2015, Fast Algorithms for Convolutional Neural Networks;
- * interpolation points 0, 1, -1, 2, -2 and infinity for both sizes, hence one B). The transforms run along channels.
+ * which is P^2 matrix products, one per entry (Lavin and Gray 2015, Fast Algorithms for Convolutional Neural Networks;
+ * interpolation points 0, 1, -1, 2, -2, infinity, and 1/2, -1/2 if P is 8; B depends on P alone). The transforms run
+ * along channels.
  * The gradient of the input is the same with flipped filters, or the adjoint in d, whose tiles overlap and are added:
  *   dd = B [ (G g G') * (A dY A') ] B',
  * which has fewer tiles where the output is smaller than the input. The gradient of the filter is the adjoint in g:
  *   dg = G' [ sum over tiles of (B' d B) * (A dY A') ] G.
  *
- * Entries are numbered e = 6 row + column. Tiles are numbered over all images, so that small images fill blocks too.
+ * Entries are numbered e = P row + column. Tiles are numbered over all images, so that small images fill blocks too.
  * Transformed data: V[e][tile][C], U[e][panel][C][TILE_COLS], M and Z[e][tile][K in whole vectors]; of the filter
  * gradient U[e][C][K]. */
+
+/* f(..., P, m) with constants, a copy for each of the sizes. */
+#define WINO_BY_SIZE(f, P, m, ...)                                                                                     \
+    ((P) == 8 ? ((m) == 6 ? f(__VA_ARGS__, 8, 6) : f(__VA_ARGS__, 8, 4))                                               \
+              : ((m) == 4 ? f(__VA_ARGS__, 6, 4) : f(__VA_ARGS__, 6, 2)))
 
 #include "winograd_transform.inc.h"
 
@@ -22,36 +28,36 @@ QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
     return row * (ptrdiff_t)sizeof(REAL) % 1024 ? row : row + VL;
 }
 
-/* Distance between the 36 entries of one tile: an odd number of vectors, for the same reason. */
+/* Distance between the entries of one tile: an odd number of vectors, for the same reason. */
 QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row) { return (tiles * row / VL | 1) * VL; }
 
 /* Transforms tiles [first, first + count); with z also their dy. */
-QUERNEL_INLINE void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
-                                       const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count, const int m)
+static void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
+                               const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count)
 {
     const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + VL - 1) / VL * VL;
     for (ptrdiff_t i = 0; i < count; i++) {
-        const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
-        const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
-        const REAL *at[36];
-        FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * a->C, zeros, oh - a->top, ow - a->left, a->H, a->W,
-                       a->C, 6);
-        FN(wino_input)(v + i * row, v_e, at, a->C);
+        const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
+        const REAL *at[WINO_PIECE * WINO_PIECE];
+        FN(wino_piece)(at, (const REAL *)a->x + t.n * a->H * a->W * a->C, zeros, t.h - a->top, t.w - a->left, a->H,
+                       a->W, a->C, a, a->piece);
+        FN(wino_input)(v + i * row, v_e, at, a->C, a->piece);
         if (z) {
-            FN(wino_piece)(at, (const REAL *)a->dy + n * a->OH * a->OW * a->K, zeros, oh, ow, a->OH, a->OW, a->K, m);
-            FN(wino_output_gradient)(z + i * z_row, z_e, at, a->K, m);
+            FN(wino_piece)(at, (const REAL *)a->dy + t.n * a->OH * a->OW * a->K, zeros, t.h, t.w, a->OH, a->OW, a->K, a,
+                           a->m);
+            FN(wino_output_gradient)(z + i * z_row, z_e, at, a->K, a->piece, a->m);
         }
     }
 }
 
-/* The 36 products of `count` tiles with the filters. */
+/* The products of `count` tiles with the filters. */
 static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrdiff_t v_e,
                               const struct winograd_args *a, ptrdiff_t count)
 {
     const ptrdiff_t C = a->C, K = a->K, panels = (K + TILE_COLS - 1) / TILE_COLS;
     struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = FN(wino_row)(C), .a_k = 1, .b_k = TILE_COLS};
     t.c_i = (K + VL - 1) / VL * VL;
-    for (int e = 0; e < 36; e++)
+    for (int e = 0; e < a->piece * a->piece; e++)
         for (ptrdiff_t p = 0; p < panels; p++) {
             t.a = v + e * v_e;
             t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
@@ -61,79 +67,64 @@ static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrd
         }
 }
 
-QUERNEL_INLINE void FN(wino_forward_blocks)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch,
-                                            const int m)
+static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
+    const struct winograd_args *a = args;
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), p_row = (K + VL - 1) / VL * VL, block = a->block;
     const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
-    REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
+    const ptrdiff_t entries = a->piece * a->piece;
+    REAL *v = scratch, *products = v + entries * v_e, *zeros = products + entries * p_e;
     FN(zero_run)(zeros, C);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t first = unit * block, count = a->tiles - first < block ? a->tiles - first : block;
-        FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count, m);
+        FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count);
         FN(wino_products)(products, p_e, v, v_e, a, count);
         for (ptrdiff_t i = 0; i < count; i++) {
-            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
-            const ptrdiff_t oh = tile / a->tiles_w % a->tiles_h * m, ow = tile % a->tiles_w * m;
-            FN(wino_output)((REAL *)a->out + ((n * a->OH + oh) * a->OW + ow) * K, products + i * p_row, p_e, a,
-                            a->OH - oh < m ? a->OH - oh : m, a->OW - ow < m ? a->OW - ow : m, m);
+            const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
+            if (t.h >= a->OH || t.w >= a->OW) continue; /* of a dilated convolution's smaller images */
+            const ptrdiff_t rows = (a->OH - t.h - 1) / a->d_h + 1, cols = (a->OW - t.w - 1) / a->d_w + 1;
+            FN(wino_output)((REAL *)a->out + ((t.n * a->OH + t.h) * a->OW + t.w) * K, products + i * p_row, p_e, a,
+                            rows, cols);
         }
     }
 }
 
-static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+/* dx of whole images, whose tiles add to it in their order. x is dy here, out is dx, C are the channels of dy. */
+static void FN(winograd_adjoint)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
     const struct winograd_args *a = args;
-    if (a->m == 4)
-        FN(wino_forward_blocks)(a, lo, hi, scratch, 4);
-    else
-        FN(wino_forward_blocks)(a, lo, hi, scratch, 2);
-}
-
-/* dx of whole images, whose tiles add to it in their order. x is dy here, out is dx, C are the channels of dy. */
-QUERNEL_INLINE void FN(wino_adjoint_images)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, REAL *scratch,
-                                            const int m)
-{
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C), p_row = (K + VL - 1) / VL * VL, block = a->block;
     const ptrdiff_t v_e = FN(wino_slab)(block, row), p_e = FN(wino_slab)(block, p_row);
     const ptrdiff_t end = hi * a->chunk < a->tiles ? hi * a->chunk : a->tiles;
-    REAL *v = scratch, *products = v + 36 * v_e, *zeros = products + 36 * p_e;
+    const ptrdiff_t entries = a->piece * a->piece;
+    REAL *v = scratch, *products = v + entries * v_e, *zeros = products + entries * p_e;
     FN(zero_run)(zeros, C);
     for (ptrdiff_t first = lo * a->chunk; first < end; first += block) {
         const ptrdiff_t count = end - first < block ? end - first : block;
         for (ptrdiff_t i = 0; i < count; i++) {
-            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
-            const ptrdiff_t h = tile / a->tiles_w % a->tiles_h * m, w = tile % a->tiles_w * m;
-            const REAL *at[16];
-            FN(wino_piece)(at, (const REAL *)a->x + n * a->H * a->W * C, zeros, h, w, a->H, a->W, C, m);
-            FN(wino_output_gradient)(v + i * row, v_e, at, C, m);
+            const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
+            const REAL *at[36];
+            FN(wino_piece)(at, (const REAL *)a->x + t.n * a->H * a->W * C, zeros, t.h, t.w, a->H, a->W, C, a, a->m);
+            FN(wino_output_gradient)(v + i * row, v_e, at, C, a->piece, a->m);
         }
         FN(wino_products)(products, p_e, v, v_e, a, count);
         for (ptrdiff_t i = 0; i < count; i++) {
-            const ptrdiff_t tile = first + i, n = tile / (a->tiles_h * a->tiles_w);
-            const ptrdiff_t h = tile / a->tiles_w % a->tiles_h * m - a->top, w = tile % a->tiles_w * m - a->left;
-            const struct FN(wino_place) place = {.image = (REAL *)a->out + n * a->OH * a->OW * K,
+            const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
+            const ptrdiff_t h = t.h - a->top, w = t.w - a->left, d_h = a->d_h, d_w = a->d_w;
+            const struct FN(wino_place) place = {.image = (REAL *)a->out + t.n * a->OH * a->OW * K,
                                                  .origin = h * a->OW + w,
-                                                 .W = a->OW,
+                                                 .row = d_h * a->OW,
+                                                 .column = d_w,
                                                  .C = K,
-                                                 .top = -h,
-                                                 .bottom = a->OH - h,
-                                                 .left = -w,
-                                                 .right = a->OW - w,
-                                                 .seen_h = h > -a->top ? 6 - m : 0,
-                                                 .seen_w = w > -a->left ? 6 - m : 0};
-            FN(wino_input_gradient)(&place, products + i * p_row, p_e);
+                                                 .top = h < 0 ? (-h + d_h - 1) / d_h : 0,
+                                                 .bottom = h < a->OH ? (a->OH - h - 1) / d_h + 1 : 0,
+                                                 .left = w < 0 ? (-w + d_w - 1) / d_w : 0,
+                                                 .right = w < a->OW ? (a->OW - w - 1) / d_w + 1 : 0,
+                                                 .seen_h = t.h >= a->m * d_h ? a->piece - a->m : 0,
+                                                 .seen_w = t.w >= a->m * d_w ? a->piece - a->m : 0};
+            FN(wino_input_gradient)(&place, products + i * p_row, p_e, a->piece);
         }
     }
-}
-
-static void FN(winograd_adjoint)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    const struct winograd_args *a = args;
-    if (a->m == 4)
-        FN(wino_adjoint_images)(a, lo, hi, scratch, 4);
-    else
-        FN(wino_adjoint_images)(a, lo, hi, scratch, 2);
 }
 
 /* Small filters: u[slice][e][C][K] = the sum over a slice of tiles, transformed block by block so that neither they nor
@@ -144,23 +135,21 @@ static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_
     const ptrdiff_t C = a->C, K = a->K, row = FN(wino_row)(C);
     const ptrdiff_t z_row = (K + VL - 1) / VL * VL, v_e = FN(wino_slab)(a->block, row),
                     z_e = FN(wino_slab)(a->block, z_row);
-    REAL *v = scratch, *z = v + 36 * v_e, *zeros = z + 36 * z_e;
+    const ptrdiff_t entries = a->piece * a->piece;
+    REAL *v = scratch, *z = v + entries * v_e, *zeros = z + entries * z_e;
     FN(zero_run)(zeros, C > K ? C : K);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t end = (unit + 1) * a->chunk < a->tiles ? (unit + 1) * a->chunk : a->tiles;
         for (ptrdiff_t first = unit * a->chunk; first < end; first += a->block) {
             const ptrdiff_t count = end - first < a->block ? end - first : a->block;
-            if (a->m == 4)
-                FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count, 4);
-            else
-                FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count, 2);
+            FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count);
             struct tile_args t = {.rows = C, .R = 1, .K = count, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K};
             t.add = first > unit * a->chunk;
-            for (ptrdiff_t e = 0; e < 36; e++)
+            for (ptrdiff_t e = 0; e < entries; e++)
                 for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
                     t.a = v + e * v_e;
                     t.b = z + e * z_e + k;
-                    t.c = (REAL *)a->u + (unit * 36 + e) * C * K + k;
+                    t.c = (REAL *)a->u + (unit * entries + e) * C * K + k;
                     t.cols = K - k < TILE_COLS ? K - k : TILE_COLS;
                     FN(tile_rows)(&t);
                 }
@@ -182,10 +171,7 @@ static void FN(winograd_gradient_transform)(const void *args, ptrdiff_t lo, ptrd
                         left = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
         const ptrdiff_t count = left - at < a->block ? left - at : a->block;
         REAL *v = (REAL *)a->v + at * row, *z = (REAL *)a->z + at * z_row;
-        if (a->m == 4)
-            FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count, 4);
-        else
-            FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count, 2);
+        FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count);
     }
 }
 
@@ -211,19 +197,20 @@ static void FN(winograd_gradient)(const void *args, ptrdiff_t lo, ptrdiff_t hi, 
 
 /* dw = G' (sum of the slices of u, in order) G. Unit: one input channel. */
 QUERNEL_INLINE void FN(wino_filter_gradient_rows)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi,
-                                                  const int taps)
+                                                  const int P, const int m)
 {
+    const int taps = P + 1 - m;
     const ptrdiff_t C = a->C, K = a->K;
     for (ptrdiff_t c = lo; c < hi; c++)
         for (ptrdiff_t k = 0; k < K; k += VL) {
-            vec u[36], half[30], g[25];
-            for (int e = 0; e < 36; e++) {
+            vec u[WINO_PIECE * WINO_PIECE], half[5 * WINO_PIECE], g[25];
+            for (int e = 0; e < P * P; e++) {
                 u[e] = (vec){0};
                 for (ptrdiff_t i = 0; i < a->slices; i++)
-                    u[e] += FN(load_upto)((const REAL *)a->u + ((i * 36 + e) * C + c) * K + k, K - k, 0);
+                    u[e] += FN(load_upto)((const REAL *)a->u + ((i * P * P + e) * C + c) * K + k, K - k, 0);
             }
-            for (int i = 0; i < 6; i++) FN(wino_g_transposed)(half + i, u + i, 6, 6, taps);
-            for (int i = 0; i < taps; i++) FN(wino_g_transposed)(g + taps * i, half + 6 * i, 1, 1, taps);
+            for (int i = 0; i < P; i++) FN(wino_g_adjoint)(half + i, u + i, P, P, P, taps);
+            for (int i = 0; i < taps; i++) FN(wino_g_adjoint)(g + taps * i, half + P * i, 1, 1, P, taps);
             for (int i = 0; i < taps * taps; i++) FN(store_upto)((REAL *)a->out + (i * C + c) * K + k, g[i], K - k);
         }
 }
@@ -232,8 +219,5 @@ static void FN(winograd_filter_gradient)(const void *args, ptrdiff_t lo, ptrdiff
 {
     (void)scratch;
     const struct winograd_args *a = args;
-    if (a->m == 4)
-        FN(wino_filter_gradient_rows)(a, lo, hi, 3);
-    else
-        FN(wino_filter_gradient_rows)(a, lo, hi, 5);
+    WINO_BY_SIZE(FN(wino_filter_gradient_rows), a->piece, a->m, a, lo, hi);
 }

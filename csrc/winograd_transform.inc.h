@@ -1,97 +1,160 @@
-/* winograd_transform.inc.h   The three transforms of winograd.inc.h and their adjoints, of one filter or one tile. */
+/* winograd_transform.inc.h   The three transforms of winograd.inc.h and their adjoints, of one filter or one tile.
+ *
+ * Points of pieces of P x P: 0, `pairs` of p and -p, infinity, in this order. With c the coefficients of
+ * prod (x^2 - p^2) over all pairs, and e_q those of the same product without pair q, the rows of B' are
+ *   0: sum_k c_k d[2k]      p_q and -p_q: sum_k e_qk d[2k + 2] +- p_q sum_k e_qk d[2k + 1]      infinity: sum_k c_k
+ * d[2k + 1]. A polynomial of n coefficients is evaluated at the points by A (n = m) and, with a scale for each point,
+ * by G. */
 
-/* One dimension of each transform. */
-QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d)
+#define WINO_PIECE 8                    /* the larger P */
+#define WINO_PAIRS (WINO_PIECE / 2 - 1) /* of that P */
+
+QUERNEL_INLINE REAL FN(wino_c)(const int P, const int k)
 {
-    const vec even = d[4] - 4 * d[2], odd = d[3] - 4 * d[1], even2 = d[4] - d[2], odd2 = 2 * (d[3] - d[1]);
-    t[0] = 4 * d[0] - 5 * d[2] + d[4];
-    t[1] = even + odd;
-    t[2] = even - odd;
-    t[3] = even2 + odd2;
-    t[4] = even2 - odd2;
-    t[5] = 4 * d[1] - 5 * d[3] + d[5];
+    static const REAL c[2][WINO_PAIRS + 1] = {{4, -5, 1}, {-1, (REAL)5.25, (REAL)-5.25, 1}};
+    return c[P == 8][k];
 }
 
-/* The adjoint of wino_b. */
-QUERNEL_INLINE void FN(wino_b_adjoint)(vec *restrict d, const vec *restrict t)
+QUERNEL_INLINE REAL FN(wino_e)(const int P, const int q, const int k)
 {
-    const vec s1 = t[1] + t[2], d1 = t[1] - t[2], s2 = t[3] + t[4], d2 = t[3] - t[4];
-    d[0] = 4 * t[0];
-    d[1] = 4 * (t[5] - d1) - 2 * d2;
-    d[2] = -5 * t[0] - 4 * s1 - s2;
-    d[3] = d1 + 2 * d2 - 5 * t[5];
-    d[4] = t[0] + s1 + s2;
-    d[5] = t[5];
+    static const REAL e[2][WINO_PAIRS][WINO_PAIRS] = {{{-4, 1}, {-1, 1}},
+                                                      {{1, (REAL)-4.25, 1}, {(REAL)0.25, (REAL)-1.25, 1}, {4, -5, 1}}};
+    return e[P == 8][q][k];
 }
 
-QUERNEL_INLINE void FN(wino_a_transposed)(vec *restrict y, const vec *restrict x, const int m)
+/* p_q to the power i; the points are 1, 2 and 1/2. */
+QUERNEL_INLINE REAL FN(wino_power)(const int q, const int i)
 {
-    const vec s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
-    y[0] = x[0] + s1 + s2;
-    if (m == 2) {
-        y[1] = d1 + 2 * d2 + x[5];
-    } else {
-        y[1] = d1 + 2 * d2;
-        y[2] = s1 + 4 * s2;
-        y[3] = d1 + 8 * d2 + x[5];
+    return q == 0 ? 1 : q == 1 ? (REAL)(1 << i) : 1 / (REAL)(1 << i);
+}
+
+/* What G divides by: the differences of the point from all others. Point 0, then pairs. */
+QUERNEL_INLINE REAL FN(wino_scale)(const int P, const int point)
+{
+    static const REAL scale[2][WINO_PAIRS + 1] = {{(REAL)0.25, (REAL)(-1.0 / 6), (REAL)(1.0 / 24)},
+                                                  {-1, (REAL)(-2.0 / 9), (REAL)(1.0 / 90), (REAL)(32.0 / 45)}};
+    return scale[P == 8][point];
+}
+
+/* One dimension of each transform. Sums start with their largest term's coefficient, in the order of k. */
+QUERNEL_INLINE vec FN(wino_all)(const vec *d, const int P)
+{
+    vec sum = FN(wino_c)(P, 0) * d[0];
+#pragma GCC unroll 4
+    for (int k = 1; k < P / 2; k++) sum += FN(wino_c)(P, k) * d[2 * k];
+    return sum;
+}
+
+QUERNEL_INLINE vec FN(wino_but)(const vec *d, const int P, const int q)
+{
+    vec sum = FN(wino_e)(P, q, 0) * d[0];
+#pragma GCC unroll 4
+    for (int k = 1; k < P / 2 - 1; k++) sum += FN(wino_e)(P, q, k) * d[2 * k];
+    return sum;
+}
+
+QUERNEL_INLINE void FN(wino_b)(vec *restrict t, const vec *restrict d, const int P)
+{
+    t[0] = FN(wino_all)(d, P);
+#pragma GCC unroll 4
+    for (int q = 0; q < P / 2 - 1; q++) {
+        const vec even = FN(wino_but)(d + 2, P, q), odd = FN(wino_power)(q, 1) * FN(wino_but)(d + 1, P, q);
+        t[1 + 2 * q] = even + odd;
+        t[2 + 2 * q] = even - odd;
     }
+    t[P - 1] = FN(wino_all)(d + 1, P);
 }
 
-QUERNEL_INLINE void FN(wino_a)(vec *restrict z, const vec *restrict y, ptrdiff_t stride, const int m)
+/* Element i of the adjoint of wino_b; sum and difference are of the pairs of t. */
+QUERNEL_INLINE vec FN(wino_b_adjoint)(vec zero, vec infinity, const vec *sum, const vec *difference, const int P,
+                                      const int i)
 {
-    const vec y0 = y[0], y1 = y[stride], zero = {0};
-    const vec y2 = m == 4 ? y[2 * stride] : zero, y3 = m == 4 ? y[3 * stride] : zero;
-    const vec even = y0 + y2, odd = y1 + y3, even2 = y0 + 4 * y2, odd2 = 2 * y1 + 8 * y3;
-    z[0] = y0;
-    z[1] = even + odd;
-    z[2] = even - odd;
-    z[3] = even2 + odd2;
-    z[4] = even2 - odd2;
-    z[5] = m == 4 ? y3 : y1;
+    vec d = FN(wino_c)(P, i / 2) * (i % 2 ? infinity : zero);
+#pragma GCC unroll 4
+    for (int q = 0; q < P / 2 - 1; q++) {
+        if (i % 2 == 0 && i > 0) d += FN(wino_e)(P, q, i / 2 - 1) * sum[q];
+        if (i % 2 == 1 && i < P - 1) d += FN(wino_power)(q, 1) * FN(wino_e)(P, q, i / 2) * difference[q];
+    }
+    return d;
+}
+
+/* The polynomial of n coefficients y at the points. */
+QUERNEL_INLINE void FN(wino_points)(vec *restrict z, const vec *restrict y, ptrdiff_t z_stride, ptrdiff_t stride,
+                                    const int P, const int n)
+{
+    z[0] = y[0];
+#pragma GCC unroll 4
+    for (int q = 0; q < P / 2 - 1; q++) {
+        vec even = y[0], odd = FN(wino_power)(q, 1) * y[stride];
+#pragma GCC unroll 8
+        for (int i = 2; i < n; i++)
+            if (i % 2)
+                odd += FN(wino_power)(q, i) * y[i * stride];
+            else
+                even += FN(wino_power)(q, i) * y[i * stride];
+        z[(1 + 2 * q) * z_stride] = even + odd;
+        z[(2 + 2 * q) * z_stride] = even - odd;
+    }
+    z[(P - 1) * z_stride] = y[(n - 1) * stride];
+}
+
+/* Coefficient i of its adjoint; sum and difference are of the pairs of x. */
+QUERNEL_INLINE vec FN(wino_points_adjoint)(vec zero, vec infinity, const vec *sum, const vec *difference, const int P,
+                                           const int n, const int i)
+{
+    const vec *x = i % 2 ? difference : sum;
+    vec y = i ? FN(wino_power)(0, i) * x[0] : zero + x[0];
+#pragma GCC unroll 4
+    for (int q = 1; q < P / 2 - 1; q++) y += FN(wino_power)(q, i) * x[q];
+    return i == n - 1 ? y + infinity : y;
+}
+
+/* Sums and differences of the pairs in x. */
+QUERNEL_INLINE void FN(wino_pairs)(vec *restrict sum, vec *restrict difference, const vec *restrict x, ptrdiff_t stride,
+                                   const int P)
+{
+#pragma GCC unroll 4
+    for (int q = 0; q < P / 2 - 1; q++) {
+        sum[q] = x[(1 + 2 * q) * stride] + x[(2 + 2 * q) * stride];
+        difference[q] = x[(1 + 2 * q) * stride] - x[(2 + 2 * q) * stride];
+    }
 }
 
 QUERNEL_INLINE void FN(wino_g)(vec *restrict u, const vec *restrict g, ptrdiff_t u_stride, ptrdiff_t stride,
-                               const int taps)
+                               const int P, const int taps)
 {
-    const vec zero = {0}, g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
-    const vec g3 = taps == 5 ? g[3 * stride] : zero, g4 = taps == 5 ? g[4 * stride] : zero;
-    const vec even = (REAL)(-1.0 / 6) * (g0 + g2 + g4), odd = (REAL)(-1.0 / 6) * (g1 + g3);
-    const vec even2 = (REAL)(1.0 / 24) * (g0 + 4 * g2 + 16 * g4), odd2 = (REAL)(1.0 / 12) * (g1 + 4 * g3);
-    u[0] = (REAL)0.25 * g0;
-    u[u_stride] = even + odd;
-    u[2 * u_stride] = even - odd;
-    u[3 * u_stride] = even2 + odd2;
-    u[4 * u_stride] = even2 - odd2;
-    u[5 * u_stride] = taps == 5 ? g4 : g2;
+    FN(wino_points)(u, g, u_stride, stride, P, taps);
+#pragma GCC unroll 8
+    for (int e = 0; e < P - 1; e++) u[e * u_stride] *= FN(wino_scale)(P, (e + 1) / 2);
 }
 
-QUERNEL_INLINE void FN(wino_g_transposed)(vec *restrict g, const vec *restrict u, ptrdiff_t g_stride, ptrdiff_t stride,
-                                          const int taps)
+QUERNEL_INLINE void FN(wino_g_adjoint)(vec *restrict g, const vec *restrict u, ptrdiff_t g_stride, ptrdiff_t stride,
+                                       const int P, const int taps)
 {
-    const vec even = (REAL)(-1.0 / 6) * (u[stride] + u[2 * stride]),
-              odd = (REAL)(-1.0 / 6) * (u[stride] - u[2 * stride]);
-    const vec even2 = (REAL)(1.0 / 24) * (u[3 * stride] + u[4 * stride]);
-    const vec odd2 = (REAL)(1.0 / 24) * (u[3 * stride] - u[4 * stride]);
-    g[0] = (REAL)0.25 * u[0] + even + even2;
-    g[g_stride] = odd + 2 * odd2;
-    if (taps == 3) {
-        g[2 * g_stride] = even + 4 * even2 + u[5 * stride];
-    } else {
-        g[2 * g_stride] = even + 4 * even2;
-        g[3 * g_stride] = odd + 8 * odd2;
-        g[4 * g_stride] = even + 16 * even2 + u[5 * stride];
+    vec sum[WINO_PAIRS], difference[WINO_PAIRS];
+    FN(wino_pairs)(sum, difference, u, stride, P);
+#pragma GCC unroll 4
+    for (int q = 0; q < P / 2 - 1; q++) {
+        sum[q] *= FN(wino_scale)(P, q + 1);
+        difference[q] *= FN(wino_scale)(P, q + 1);
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < taps; i++)
+        g[i * g_stride] =
+            FN(wino_points_adjoint)(FN(wino_scale)(P, 0) * u[0], u[(P - 1) * stride], sum, difference, P, taps, i);
 }
 
 /* U from the filter. Unit: one panel of outputs. */
-QUERNEL_INLINE void FN(wino_filter_panels)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int taps)
+QUERNEL_INLINE void FN(wino_filter_panels)(const struct winograd_args *a, ptrdiff_t lo, ptrdiff_t hi, const int P,
+                                           const int m)
 {
+    const int taps = P + 1 - m;
     const ptrdiff_t C = a->C, panels = (a->K + TILE_COLS - 1) / TILE_COLS;
     for (ptrdiff_t p = lo; p < hi; p++)
         for (ptrdiff_t c = 0; c < C; c++)
             for (ptrdiff_t j = 0; j < TILE_COLS; j += VL) {
                 const ptrdiff_t k0 = p * TILE_COLS + j;
-                vec g[25], half[30], u[36];
+                vec g[25], half[5 * WINO_PIECE], u[WINO_PIECE * WINO_PIECE];
                 for (int t = 0; t < taps * taps; t++) {
                     const REAL *w =
                         (const REAL *)a->w + t / taps * a->w_h + t % taps * a->w_w + c * a->w_i + k0 * a->w_j;
@@ -102,9 +165,10 @@ QUERNEL_INLINE void FN(wino_filter_panels)(const struct winograd_args *a, ptrdif
                     else
                         for (ptrdiff_t i = 0; i < VL && k0 + i < a->K; i++) g[t][i] = w[i * a->w_j];
                 }
-                for (int i = 0; i < taps; i++) FN(wino_g)(half + i, g + i, taps, taps, taps);
-                for (int i = 0; i < 6; i++) FN(wino_g)(u + 6 * i, half + taps * i, 1, 1, taps);
-                for (int e = 0; e < 36; e++) FN(store)((REAL *)a->u + ((e * panels + p) * C + c) * TILE_COLS + j, u[e]);
+                for (int i = 0; i < taps; i++) FN(wino_g)(half + i, g + i, taps, taps, P, taps);
+                for (int i = 0; i < P; i++) FN(wino_g)(u + P * i, half + taps * i, 1, 1, P, taps);
+                for (int e = 0; e < P * P; e++)
+                    FN(store)((REAL *)a->u + ((e * panels + p) * C + c) * TILE_COLS + j, u[e]);
             }
 }
 
@@ -112,183 +176,245 @@ static void FN(winograd_filter)(const void *args, ptrdiff_t lo, ptrdiff_t hi, vo
 {
     (void)scratch;
     const struct winograd_args *a = args;
-    if (a->m == 4)
-        FN(wino_filter_panels)(a, lo, hi, 3);
-    else
-        FN(wino_filter_panels)(a, lo, hi, 5);
+    WINO_BY_SIZE(FN(wino_filter_panels), a->piece, a->m, a, lo, hi);
+}
+
+/* Where a tile begins: its image, and its first output's row and column. A dilated convolution is d_h x d_w ordinary
+ * ones, whose pixels lie d_h and d_w apart, and so are the tile's. */
+struct FN(wino_tile) {
+    ptrdiff_t n, h, w;
+};
+
+QUERNEL_INLINE struct FN(wino_tile) FN(wino_tile_at)(const struct winograd_args *a, ptrdiff_t tile)
+{
+    struct FN(wino_tile) t;
+    const ptrdiff_t column = tile % a->tiles_w, row = tile / a->tiles_w % a->tiles_h;
+    tile /= a->tiles_w * a->tiles_h;
+    t.w = column * a->m * a->d_w + tile % a->d_w;
+    tile /= a->d_w;
+    t.h = row * a->m * a->d_h + tile % a->d_h;
+    t.n = tile / a->d_h;
+    return t;
 }
 
 /* Where the elements of a piece of size x size begin, one pointer a pixel; outside the image: zeros. */
-QUERNEL_INLINE void FN(wino_piece)(const REAL **at, const REAL *image, const REAL *zeros, ptrdiff_t h0, ptrdiff_t w0,
-                                   ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, const int size)
+QUERNEL_INLINE void FN(wino_piece_of)(const REAL **at, const REAL *image, const REAL *zeros, ptrdiff_t h0, ptrdiff_t w0,
+                                      ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, const struct winograd_args *a,
+                                      const int size)
 {
-    const int inside = h0 >= 0 && h0 + size <= H && w0 >= 0 && w0 + size <= W;
-#pragma GCC unroll 6
+    const ptrdiff_t h_last = h0 + (size - 1) * a->d_h, w_last = w0 + (size - 1) * a->d_w;
+    const int inside = h0 >= 0 && h_last < H && w0 >= 0 && w_last < W;
+#pragma GCC unroll 8
     for (int i = 0; i < size; i++)
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int j = 0; j < size; j++) {
-            const int outside = !inside && ((size_t)(h0 + i) >= (size_t)H || (size_t)(w0 + j) >= (size_t)W);
-            at[i * size + j] = outside ? zeros : image + ((h0 + i) * W + w0 + j) * C;
+            const ptrdiff_t h = h0 + i * a->d_h, w = w0 + j * a->d_w;
+            const int outside = !inside && ((size_t)h >= (size_t)H || (size_t)w >= (size_t)W);
+            at[i * size + j] = outside ? zeros : image + (h * W + w) * C;
         }
 }
 
-/* Transforms a row of B'd and stores it as row i of V. */
-QUERNEL_INLINE void FN(wino_input_row)(REAL *v, ptrdiff_t v_e, int i, const vec *d)
+static void FN(wino_piece)(const REAL **at, const REAL *image, const REAL *zeros, ptrdiff_t h0, ptrdiff_t w0,
+                           ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, const struct winograd_args *a, int size)
 {
-    vec t[6];
-    FN(wino_b)(t, d);
-#pragma GCC unroll 6
-    for (int j = 0; j < 6; j++) FN(store)(v + (6 * i + j) * v_e, t[j]);
+    if (size == 8)
+        FN(wino_piece_of)(at, image, zeros, h0, w0, H, W, C, a, 8);
+    else if (size == 6)
+        FN(wino_piece_of)(at, image, zeros, h0, w0, H, W, C, a, 6);
+    else if (size == 4)
+        FN(wino_piece_of)(at, image, zeros, h0, w0, H, W, C, a, 4);
+    else
+        FN(wino_piece_of)(at, image, zeros, h0, w0, H, W, C, a, 2);
+}
+
+/* Transforms a row of B'd and stores it as row i of V. */
+QUERNEL_INLINE void FN(wino_input_row)(REAL *v, ptrdiff_t v_e, int i, const vec *d, const int P)
+{
+    vec t[WINO_PIECE];
+    FN(wino_b)(t, d, P);
+#pragma GCC unroll 8
+    for (int j = 0; j < P; j++) FN(store)(v + (P * i + j) * v_e, t[j]);
 }
 
 /* V of one tile. Rows of B'd are made when they are needed and stay in registers; those that add and subtract the same
  * come in pairs. */
-static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C)
+QUERNEL_INLINE void FN(wino_input_of)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C, const int P)
 {
     for (ptrdiff_t c = 0; c < C; c += VL) {
-        vec r[6], s[6];
-#define D(i) FN(load_upto)(at[6 * (i) + j] + c, C - c, 0)
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) r[j] = 4 * D(0) - 5 * D(2) + D(4);
-        FN(wino_input_row)(v + c, v_e, 0, r);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec even = D(4) - 4 * D(2), odd = D(3) - 4 * D(1);
-            r[j] = even + odd, s[j] = even - odd;
+        vec r[WINO_PIECE], s[WINO_PIECE], d[WINO_PIECE];
+#pragma GCC unroll 2
+        for (int end = 0; end < 2; end++) {
+#pragma GCC unroll 8
+            for (int j = 0; j < P; j++) {
+#pragma GCC unroll 8
+                for (int i = end; i < P; i += 2) d[i] = FN(load_upto)(at[P * i + j] + c, C - c, 0);
+                r[j] = FN(wino_all)(d + end, P);
+            }
+            FN(wino_input_row)(v + c, v_e, end ? P - 1 : 0, r, P);
         }
-        FN(wino_input_row)(v + c, v_e, 1, r);
-        FN(wino_input_row)(v + c, v_e, 2, s);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec even = D(4) - D(2), odd = 2 * (D(3) - D(1));
-            r[j] = even + odd, s[j] = even - odd;
+#pragma GCC unroll 4
+        for (int q = 0; q < P / 2 - 1; q++) {
+#pragma GCC unroll 8
+            for (int j = 0; j < P; j++) {
+#pragma GCC unroll 8
+                for (int i = 1; i < P - 1; i++) d[i] = FN(load_upto)(at[P * i + j] + c, C - c, 0);
+                const vec even = FN(wino_but)(d + 2, P, q), odd = FN(wino_power)(q, 1) * FN(wino_but)(d + 1, P, q);
+                r[j] = even + odd, s[j] = even - odd;
+            }
+            FN(wino_input_row)(v + c, v_e, 1 + 2 * q, r, P);
+            FN(wino_input_row)(v + c, v_e, 2 + 2 * q, s, P);
         }
-        FN(wino_input_row)(v + c, v_e, 3, r);
-        FN(wino_input_row)(v + c, v_e, 4, s);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) r[j] = 4 * D(1) - 5 * D(3) + D(5);
-        FN(wino_input_row)(v + c, v_e, 5, r);
-#undef D
     }
 }
 
+static void FN(wino_input)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C, int P)
+{
+    if (P == 8)
+        FN(wino_input_of)(v, v_e, at, C, 8);
+    else
+        FN(wino_input_of)(v, v_e, at, C, 6);
+}
+
 /* Z of one tile of dy. */
-QUERNEL_INLINE void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K,
-                                             const int m)
+QUERNEL_INLINE void FN(wino_output_gradient_of)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K,
+                                                const int P, const int m)
 {
     for (ptrdiff_t k = 0; k < K; k += VL) {
-        vec y[16], half[24];
-#pragma GCC unroll 16
+        vec y[36], half[6 * WINO_PIECE];
+#pragma GCC unroll 36
         for (int i = 0; i < m * m; i++) y[i] = FN(load_upto)(at[i] + k, K - k, 0);
-#pragma GCC unroll 4
-        for (int j = 0; j < m; j++) FN(wino_a)(half + 6 * j, y + j, m, m);
 #pragma GCC unroll 6
-        for (int i = 0; i < 6; i++) {
-            vec t[6];
-            FN(wino_a)(t, half + i, 6, m);
-#pragma GCC unroll 6
-            for (int j = 0; j < 6; j++) FN(store)(z + (6 * i + j) * z_e + k, t[j]);
+        for (int j = 0; j < m; j++) FN(wino_points)(half + P * j, y + j, 1, m, P, m);
+#pragma GCC unroll 8
+        for (int i = 0; i < P; i++) {
+            vec t[WINO_PIECE];
+            FN(wino_points)(t, half + i, 1, P, P, m);
+#pragma GCC unroll 8
+            for (int j = 0; j < P; j++) FN(store)(z + (P * i + j) * z_e + k, t[j]);
         }
+    }
+}
+
+static void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL *const *at, ptrdiff_t K, int P, int m)
+{
+    WINO_BY_SIZE(FN(wino_output_gradient_of), P, m, z, z_e, at, K);
+}
+
+/* Activations other than relu, of a row of y that has been stored: none of them is fast enough to gain from registers.
+ */
+static void FN(wino_activate)(REAL *y, const struct winograd_args *a, ptrdiff_t k, ptrdiff_t cols)
+{
+    for (ptrdiff_t j = 0; j < cols; j++) {
+        REAL *at = y + j * a->d_w * a->K + k;
+        const vec x = FN(load_upto)(at, a->K - k, 0);
+        FN(store_upto)(at, FN(activate)(x, a->activation, (REAL)a->alpha), a->K - k);
     }
 }
 
 /* Transforms a row of A'M and stores it, cropped to cols, as a row of y. */
 QUERNEL_INLINE void FN(wino_output_row)(REAL *y, const struct winograd_args *a, ptrdiff_t k, ptrdiff_t cols,
-                                        const vec *x, const int m)
+                                        const vec *x, const int P, const int m)
 {
-    vec out[4];
-    FN(wino_a_transposed)(out, x, m);
+    vec sum[WINO_PAIRS], difference[WINO_PAIRS];
+    FN(wino_pairs)(sum, difference, x, 1, P);
     const vec bias = a->bias ? FN(load_upto)((const REAL *)a->bias + k, a->K - k, 0) : (vec){0};
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int j = 0; j < m; j++) {
         if (j >= cols) break;
-        vec s = out[j] + bias;
-        if (a->activation == ACT_RELU)
-            s = FN(select)(s < 0, (vec){0}, s);
-        else if (a->activation != ACT_LINEAR)
-            s = FN(activate)(s, a->activation, (REAL)a->alpha);
-        FN(store_upto)(y + j * a->K + k, s, a->K - k);
+        vec s = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, j) + bias;
+        if (a->activation == ACT_RELU) s = FN(select)(s < 0, (vec){0}, s);
+        FN(store_upto)(y + j * a->d_w * a->K + k, s, a->K - k);
     }
+    if (a->activation != ACT_RELU && a->activation != ACT_LINEAR) FN(wino_activate)(y, a, k, cols < m ? cols : m);
 }
 
-/* y of one tile, cropped to rows x cols, with bias and activation; rows of A'M as in wino_input. */
-QUERNEL_INLINE void FN(wino_output)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
-                                    const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols, const int m)
+/* y of one tile, cropped to rows x cols, with bias and activation. Rows of A'M as in wino_input: two at a time, of
+ * those that need the sums of pairs or of those that need the differences. */
+QUERNEL_INLINE void FN(wino_output_of)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
+                                       const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols, const int P,
+                                       const int m)
 {
+    const ptrdiff_t y_h = a->d_h * a->OW * a->K;
     for (ptrdiff_t k = 0; k < a->K; k += VL) {
         const REAL *p = products + k;
-        vec r[6], s[6];
-#define X(i) FN(load)(p + (6 * (i) + j) * p_e)
+        vec x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS], r[WINO_PIECE], s[WINO_PIECE];
 #pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec s1 = X(1) + X(2), s2 = X(3) + X(4);
-            r[j] = X(0) + s1 + s2, s[j] = s1 + 4 * s2;
+        for (int i = 0; i < m; i++) {
+            if (i % 4 > 1 || i >= rows) continue;
+            const int pair = i + 2 < m;
+#pragma GCC unroll 8
+            for (int j = 0; j < P; j++) {
+#pragma GCC unroll 8
+                for (int e = 0; e < P; e++) x[e] = FN(load)(p + (P * e + j) * p_e);
+                FN(wino_pairs)(sum, difference, x, 1, P);
+                r[j] = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, i);
+                if (pair) s[j] = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, i + 2);
+            }
+            FN(wino_output_row)(y + i * y_h, a, k, cols, r, P, m);
+            if (pair && i + 2 < rows) FN(wino_output_row)(y + (i + 2) * y_h, a, k, cols, s, P, m);
         }
-        FN(wino_output_row)(y, a, k, cols, r, m);
-        if (m == 4 && rows > 2) FN(wino_output_row)(y + 2 * a->OW * a->K, a, k, cols, s, m);
-        if (rows < 2) continue;
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec d1 = X(1) - X(2), d2 = X(3) - X(4);
-            r[j] = m == 4 ? d1 + 2 * d2 : d1 + 2 * d2 + X(5), s[j] = d1 + 8 * d2 + X(5);
-        }
-        FN(wino_output_row)(y + a->OW * a->K, a, k, cols, r, m);
-        if (m == 4 && rows > 3) FN(wino_output_row)(y + 3 * a->OW * a->K, a, k, cols, s, m);
-#undef X
     }
 }
 
-/* Where a piece of 6 x 6 meets an image: its rows [top, bottom) and columns [left, right) are inside, and what is above
- * row seen_h or left of column seen_w has the sums of earlier tiles. */
+static void FN(wino_output)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
+                            const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols)
+{
+    WINO_BY_SIZE(FN(wino_output_of), a->piece, a->m, y, products, p_e, a, rows, cols);
+}
+
+/* Where a piece meets an image: its rows [top, bottom) and columns [left, right) are inside, and what is above row
+ * seen_h or left of column seen_w has the sums of earlier tiles. */
 struct FN(wino_place) {
     REAL *image;
-    ptrdiff_t origin, W, C; /* of the piece's first pixel, which may lie outside; strides of the image */
+    ptrdiff_t origin, row, column,
+        C; /* the piece's first pixel, which may lie outside; distance of its rows, columns */
     ptrdiff_t top, bottom, left, right, seen_h, seen_w;
 };
 
 /* Transforms row i of B M and adds it to its pixels. */
-QUERNEL_INLINE void FN(wino_add_row)(const struct FN(wino_place) * p, ptrdiff_t c, int i, const vec *t)
+QUERNEL_INLINE void FN(wino_add_row)(const struct FN(wino_place) * p, ptrdiff_t c, int i, const vec *t, const int P)
 {
     if (i < p->top || i >= p->bottom) return;
-    const ptrdiff_t seen = i < p->seen_h ? 6 : p->seen_w, C = p->C;
-    REAL *dx = p->image + (p->origin + i * p->W) * C + c;
-    vec d[6];
-    FN(wino_b_adjoint)(d, t);
-#pragma GCC unroll 6
-    for (int j = 0; j < 6; j++) {
+    const ptrdiff_t seen = i < p->seen_h ? P : p->seen_w, C = p->C;
+    vec sum[WINO_PAIRS], difference[WINO_PAIRS];
+    FN(wino_pairs)(sum, difference, t, 1, P);
+#pragma GCC unroll 8
+    for (int j = 0; j < P; j++) {
         if (j < p->left || j >= p->right) continue;
-        const vec before = j < seen ? FN(load_upto)(dx + j * C, C - c, 0) : (vec){0};
-        FN(store_upto)(dx + j * C, before + d[j], C - c);
+        REAL *dx = p->image + (p->origin + i * p->row + j * p->column) * C + c;
+        const vec before = j < seen ? FN(load_upto)(dx, C - c, 0) : (vec){0};
+        FN(store_upto)(dx, before + FN(wino_b_adjoint)(t[0], t[P - 1], sum, difference, P, j), C - c);
     }
 }
 
-/* Adds B M B' of one tile to the image; rows of B M as in wino_input. */
-QUERNEL_INLINE void FN(wino_input_gradient)(const struct FN(wino_place) * p, const REAL *products, ptrdiff_t p_e)
+/* Adds B M B' of one tile to the image; rows of B M as in wino_output. */
+QUERNEL_INLINE void FN(wino_input_gradient_of)(const struct FN(wino_place) * p, const REAL *products, ptrdiff_t p_e,
+                                               const int P)
 {
     for (ptrdiff_t c = 0; c < p->C; c += VL) {
-        const REAL *at = products + c;
-        vec r[6], s[6];
-#define M(i) FN(load)(at + (6 * (i) + j) * p_e)
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) r[j] = 4 * M(0);
-        FN(wino_add_row)(p, c, 0, r);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec s1 = M(1) + M(2), s2 = M(3) + M(4);
-            r[j] = -5 * M(0) - 4 * s1 - s2, s[j] = M(0) + s1 + s2;
+        vec x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS], r[WINO_PIECE], s[WINO_PIECE];
+#pragma GCC unroll 8
+        for (int i = 0; i < P; i++) {
+            if (i % 4 > 1) continue;
+            const int pair = i + 2 < P;
+#pragma GCC unroll 8
+            for (int j = 0; j < P; j++) {
+#pragma GCC unroll 8
+                for (int e = 0; e < P; e++) x[e] = FN(load)(products + c + (P * e + j) * p_e);
+                FN(wino_pairs)(sum, difference, x, 1, P);
+                r[j] = FN(wino_b_adjoint)(x[0], x[P - 1], sum, difference, P, i);
+                if (pair) s[j] = FN(wino_b_adjoint)(x[0], x[P - 1], sum, difference, P, i + 2);
+            }
+            FN(wino_add_row)(p, c, i, r, P);
+            if (pair) FN(wino_add_row)(p, c, i + 2, s, P);
         }
-        FN(wino_add_row)(p, c, 2, r);
-        FN(wino_add_row)(p, c, 4, s);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const vec d1 = M(1) - M(2), d2 = M(3) - M(4);
-            r[j] = 4 * (M(5) - d1) - 2 * d2, s[j] = d1 + 2 * d2 - 5 * M(5);
-        }
-        FN(wino_add_row)(p, c, 1, r);
-        FN(wino_add_row)(p, c, 3, s);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) r[j] = M(5);
-        FN(wino_add_row)(p, c, 5, r);
-#undef M
     }
+}
+
+static void FN(wino_input_gradient)(const struct FN(wino_place) * p, const REAL *products, ptrdiff_t p_e, int P)
+{
+    if (P == 8)
+        FN(wino_input_gradient_of)(p, products, p_e, 8);
+    else
+        FN(wino_input_gradient_of)(p, products, p_e, 6);
 }

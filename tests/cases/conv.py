@@ -58,7 +58,7 @@ class Shape:
 
     def fast(self, how: str) -> bool:
         """Whether algorithm `how` may take Winograd's transforms."""
-        plain = self.strides == self.dilation == (1, 1) and self.groups == 1
+        plain = self.strides == (1, 1) and self.groups == 1
         return how in ("auto", "winograd") and plain and self.window in ((3, 3), (5, 5))
 
     @property
@@ -275,7 +275,8 @@ LARGE = (Shape(3, 33, 31, 67, 70), Shape(2, 40, 40, 24, 48, strides=(2, 2)), Sha
 
 # For Winograd's transforms: whole tiles, cropped ones, one tile, any padding, odd
 # channels, blocks that several images share, gradients by overlapping tiles of dy in
-# several units and in several blocks.
+# several units and in several blocks; pieces of 8 x 8; interleaved images, some of them
+# without an output, or smaller than a tile, or with a tile less than the others.
 SMALL_FILTERS = (
     Shape(2, 8, 8, 16, 16),
     Shape(3, 7, 9, 17, 33, pad="valid"),
@@ -288,6 +289,14 @@ SMALL_FILTERS = (
     Shape(5, 9, 4, 33, 16, window=(5, 5), pad=((0, 3), (2, 0))),
     Shape(20, 13, 14, 19, 24, pad="valid"),
     Shape(3, 28, 26, 12, 20, window=(5, 5), pad=((1, 0), (0, 1))),
+    Shape(3, 18, 17, 17, 32),
+    Shape(2, 18, 20, 16, 15, pad="valid"),
+    Shape(1, 20, 13, 9, 17, window=(5, 5), pad="valid"),
+    Shape(2, 12, 13, 8, 17, dilation=(2, 2)),
+    Shape(2, 11, 26, 16, 19, dilation=(3, 2), pad="valid"),
+    Shape(1, 14, 9, 5, 16, dilation=(1, 3), pad=((0, 1), (7, 2))),
+    Shape(2, 5, 4, 7, 8, dilation=(4, 5), pad=((4, 4), (6, 5))),
+    Shape(1, 25, 24, 9, 8, window=(5, 5), dilation=(2, 3)),
     Shape(0, 8, 8, 16, 16),
     Shape(0, 13, 13, 8, 8, pad="valid"),
     Shape(2, 8, 8, 0, 4),

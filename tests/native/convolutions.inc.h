@@ -241,34 +241,42 @@ static void FN(convolutions)(void)
     FN(columns)((struct FN(image)){1, 7, 9, 3, 3, 2, 3, 1, 0, 2, 1, 2, 2, 1});
 }
 
+/* By how much the transforms enlarge intermediate values, and with them their rounding. */
+static double FN(winograd_growth)(int piece) { return piece == 8 ? 100 : 30; }
+
 /* The gradient of the input of a forward pass f, by the same tiles. */
 static void FN(winograd_adjoint_case)(const struct winograd_args *f, ptrdiff_t N)
 {
-    const ptrdiff_t tile = table->tile_cols[THIS], lanes = table->lanes[THIS], taps = 7 - f->m, C = f->C, K = f->K;
-    const ptrdiff_t panels = CEIL_DIV(C, tile), slab = 36 * ((CEIL_DIV(K, lanes) + 1) * lanes + panels * tile);
+    const ptrdiff_t tile = table->tile_cols[THIS], lanes = table->lanes[THIS], taps = f->piece + 1 - f->m, C = f->C,
+                    K = f->K;
+    const ptrdiff_t entries = f->piece * f->piece, panels = CEIL_DIV(C, tile);
+    const ptrdiff_t slab = entries * ((CEIL_DIV(K, lanes) + 1) * lanes + panels * tile);
     REAL *dx = FN(blank)(N * f->H * f->W * C);
     struct winograd_args a = *f;
     a.out = dx;
-    a.u = FN(blank)(36 * panels * tile * K);
+    a.u = FN(blank)(entries * panels * tile * K);
     a.x = f->dy;
     a.w_i = f->w_j, a.w_j = f->w_i;
     a.H = f->OH, a.W = f->OW, a.C = K, a.K = C, a.OH = f->H, a.OW = f->W;
-    a.chunk = a.tiles_h * a.tiles_w;
+    a.chunk = a.tiles / N;
     run(THIS, K_winograd_filter, &a, panels, 0);
-    run(THIS, K_winograd_adjoint, &a, N, FN(scratch)(a.block * slab + 80 * lanes + K));
-    result(THIS, dx, N * a.OH * a.OW * C, 30.0 * (double)(taps * taps * K), 8, "winograd dx %td %tdx%td %td-%td m %d",
-           N, a.OH, a.OW, C, K, a.m);
+    run(THIS, K_winograd_adjoint, &a, N, FN(scratch)(a.block * slab + 2 * (entries + 4) * lanes + K));
+    result(THIS, dx, N * a.OH * a.OW * C, FN(winograd_growth)(a.piece) * (double)(taps * taps * K), 8,
+           "winograd dx %td %tdx%td %td-%td m %d of %d dilation %td", N, a.OH, a.OW, C, K, a.m, a.piece, a.d_w);
 }
 
-/* Tiles of m x m. The transforms enlarge intermediate values, and their rounding, some 30 times. */
-static void FN(winograd_case)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, ptrdiff_t K, ptrdiff_t pad, int m)
+/* Tiles of m x m from pieces of piece x piece; a dilation of d and 1. */
+static void FN(winograd_case)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C, ptrdiff_t K, ptrdiff_t pad,
+                              ptrdiff_t d, int piece, int m)
 {
-    const ptrdiff_t taps = 7 - m, OH = H + 2 * pad - taps + 1, OW = W + 2 * pad - taps + 1, lanes = table->lanes[THIS];
+    const ptrdiff_t taps = piece + 1 - m, OH = H + 2 * pad - (taps - 1) * d, OW = W + 2 * pad - taps + 1;
+    const ptrdiff_t lanes = table->lanes[THIS], entries = piece * piece;
     const ptrdiff_t tile = table->tile_cols[THIS], panels = CEIL_DIV(K, tile), block = 3;
-    const ptrdiff_t row = (CEIL_DIV(C, lanes) + 1) * lanes, slab = 36 * (row + panels * tile), guard = 80 * lanes;
+    const ptrdiff_t row = (CEIL_DIV(C, lanes) + 1) * lanes, slab = entries * (row + panels * tile),
+                    guard = 2 * (entries + 4) * lanes;
     REAL *y = FN(blank)(N * OH * OW * K), *dw = FN(blank)(taps * taps * C * K);
     struct winograd_args a = {.out = y,
-                              .u = FN(blank)(36 * panels * tile * C),
+                              .u = FN(blank)(entries * panels * tile * C),
                               .x = FN(draw)(N * H * W * C),
                               .dy = FN(draw)(N * OH * OW * K),
                               .w = FN(draw)(taps * taps * C * K),
@@ -285,49 +293,59 @@ static void FN(winograd_case)(ptrdiff_t N, ptrdiff_t H, ptrdiff_t W, ptrdiff_t C
                               .OW = OW,
                               .top = pad,
                               .left = pad,
-                              .tiles_h = CEIL_DIV(OH, m),
+                              .d_h = d,
+                              .d_w = 1,
+                              .tiles_h = CEIL_DIV(CEIL_DIV(OH, d), m),
                               .tiles_w = CEIL_DIV(OW, m),
                               .block = block,
+                              .piece = piece,
                               .m = m,
                               .activation = ACT_LEAKY_RELU,
                               .alpha = 0.5};
-    a.tiles = N * a.tiles_h * a.tiles_w;
-    const double terms = 30.0 * (double)(taps * taps * C), pixels = 30.0 * (double)(N * OH * OW);
+    a.tiles = N * d * a.tiles_h * a.tiles_w;
+    const double growth = FN(winograd_growth)(piece);
+    const double terms = growth * (double)(taps * taps * C), pixels = growth * (double)(N * OH * OW);
     run(THIS, K_winograd_filter, &a, panels, 0);
     run(THIS, K_winograd_forward, &a, CEIL_DIV(a.tiles, block), FN(scratch)(block * slab + guard + C));
-    result(THIS, y, N * OH * OW * K, terms, 8, "winograd %td %tdx%td %td-%td m %d", N, H, W, C, K, m);
+    result(THIS, y, N * OH * OW * K, terms, 8, "winograd %td %tdx%td %td-%td m %d of %d dilation %td", N, H, W, C, K, m,
+           piece, d);
 
     FN(winograd_adjoint_case)(&a, N);
 
     a.chunk = 2 * block;
     a.slices = CEIL_DIV(a.tiles, a.chunk);
-    a.u = FN(blank)(a.slices * 36 * C * K);
+    a.u = FN(blank)(a.slices * entries * C * K);
     run(THIS, K_winograd_gradient_slice, &a, a.slices, FN(scratch)(block * slab + guard + C + K));
     a.out = dw;
     run(THIS, K_winograd_filter_gradient, &a, C, 0);
-    result(THIS, dw, taps * taps * C * K, pixels, 8, "winograd dw slices %td %tdx%td %td-%td m %d", N, H, W, C, K, m);
+    result(THIS, dw, taps * taps * C * K, pixels, 8, "winograd dw slices %td %tdx%td %td-%td m %d of %d dilation %td",
+           N, H, W, C, K, m, piece, d);
 
-    a.v = FN(blank)(36 * a.chunk * row + guard);
-    a.z = FN(blank)(36 * a.chunk * panels * tile + guard);
+    a.v = FN(blank)(entries * a.chunk * row + guard);
+    a.z = FN(blank)(entries * a.chunk * panels * tile + guard);
     for (a.first_tile = 0; a.first_tile < a.tiles; a.first_tile += a.chunk) {
         const ptrdiff_t left = a.tiles - a.first_tile < a.chunk ? a.tiles - a.first_tile : a.chunk;
         run(THIS, K_winograd_gradient_transform, &a, CEIL_DIV(left, block), FN(scratch)(C + K));
-        run(THIS, K_winograd_gradient, &a, 36 * panels, 0);
+        run(THIS, K_winograd_gradient, &a, entries * panels, 0);
     }
     a.slices = 1;
     run(THIS, K_winograd_filter_gradient, &a, C, 0);
-    result(THIS, dw, taps * taps * C * K, pixels, 8, "winograd dw together %td %tdx%td %td-%td m %d", N, H, W, C, K, m);
+    result(THIS, dw, taps * taps * C * K, pixels, 8, "winograd dw together %td %tdx%td %td-%td m %d of %d dilation %td",
+           N, H, W, C, K, m, piece, d);
     done();
 }
 
 static void FN(winograd)(void)
 {
-    for (int m = 2; m <= 4; m += 2) {
-        for (ptrdiff_t i = 0; i < COUNT(WIDTHS); i += 2) {
-            FN(winograd_case)(1, 6, 7, WIDTHS[i], 3, 1, m);
-            FN(winograd_case)(1, 7, 5, 2, WIDTHS[i], m == 2 ? 2 : 1, m);
+    const int sizes[4][2] = {{6, 4}, {6, 2}, {8, 6}, {8, 4}};
+    for (int s = 0; s < 4; s++) {
+        const int piece = sizes[s][0], m = sizes[s][1];
+        for (ptrdiff_t i = s / 2; i < COUNT(WIDTHS); i += 2) {
+            FN(winograd_case)(1, 6, 7, WIDTHS[i], 3, 1, 1, piece, m);
+            FN(winograd_case)(1, 7, 5, 2, WIDTHS[i], piece == m + 4 ? 2 : 1, 1, piece, m);
         }
-        FN(winograd_case)(3, 9, 6, 17, 33, 0, m);
-        FN(winograd_case)(1, 5, 5, 1, 1, 2, m);
+        FN(winograd_case)(3, 9, 6, 17, 33, 0, 1, piece, m);
+        FN(winograd_case)(1, 5, 5, 1, 1, 2, 1, piece, m);
+        FN(winograd_case)(2, 17, 9, 3, 5, 1, 3, piece, m);
     }
 }

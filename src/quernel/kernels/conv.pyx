@@ -28,7 +28,7 @@ from quernel.kernels.kinds cimport activation_kind
 from quernel.kernels.launch cimport launch, parallel, table
 from quernel.kernels.memory cimport new_array, ready, real_of
 from quernel.kernels.winograd cimport (
-    run_winograd, run_winograd_gradient, winograd, winograd_adjoint_pays, winograd_pays,
+    run_winograd, run_winograd_gradient, winograd, winograd_choose_gradient, winograd_pays,
 )
 
 from quernel.kernels.gemm import dense_forward, matmul
@@ -79,23 +79,22 @@ cdef inline bint is_grouped(const shape2d *s) noexcept nogil:
             and s.C // s.groups <= table.lanes[s.real])
 
 
-cdef bint is_winograd(const shape2d *s, str algorithm):
+cdef bint is_winograd(winograd *f, const shape2d *s, str algorithm):
+    """Whether Winograd's transforms are the way; fills `f` but for the operands."""
     if algorithm not in ("auto", "direct", "winograd", "im2col"):
         raise ValueError(f"algorithm: expected 'auto', 'direct', 'winograd' or 'im2col', got {algorithm!r}")
-    if not (s.KH == s.KW and s.KH in (3, 5) and s.s_h == s.s_w == s.d_h == s.d_w == s.groups == 1):
+    if algorithm == "direct" or not (s.KH == s.KW and s.KH in (3, 5) and s.s_h == s.s_w == s.groups == 1):
         return False
-    return algorithm == "winograd" or (algorithm == "auto" and winograd_pays(s.C, s.K, s.OH, s.OW, s.KH, s.real))
+    memset(f, 0, sizeof(winograd))
+    f.N, f.taps, f.real, f.d_h, f.d_w = s.N, s.KH, s.real, s.d_h, s.d_w
+    f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.H, s.W, s.C, s.K, s.OH, s.OW, s.top, s.left
+    return winograd_pays(f) or algorithm == "winograd"
 
 
 cdef void as_product(product *p, const shape2d *s) noexcept nogil:
     memset(p, 0, sizeof(product))
     p.batch = 1
     p.real = s.real
-
-
-cdef void as_winograd(winograd *f, const shape2d *s) noexcept nogil:
-    memset(f, 0, sizeof(winograd))
-    f.N, f.taps, f.real = s.N, s.KH, s.real
 
 
 cdef void as_grouped(conv_grouped_args *g, const shape2d *s) noexcept nogil:
@@ -120,10 +119,8 @@ def conv2d_forward(x, kernel, bias, strides, padding, dilation, groups, activati
         return dense_forward(cols, w.reshape(-1, s.K), bias, activation, alpha).reshape(s.N, s.OH, s.OW, s.K)
     y = new_array((s.N, s.OH, s.OW, s.K), s.real)
 
-    if is_winograd(&s, algorithm):
-        as_winograd(&f, &s)
+    if is_winograd(&f, &s, algorithm):
         f.out, f.x, f.w, f.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(w), bias_
-        f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.H, s.W, s.C, s.K, s.OH, s.OW, s.top, s.left
         f.w_w, f.w_i, f.w_j = s.C * s.K, s.K, 1
         f.w_h = s.KW * f.w_w
         f.activation, f.alpha = kind, alpha
@@ -205,15 +202,14 @@ def conv2d_backward_input(dy, kernel, input_shape, strides, padding, dilation, g
         return col2im(dcols, input_shape, (s.KH, s.KW), strides, padding, dilation)
     dx = new_array((s.N, s.H, s.W, s.C), s.real)
 
-    if is_winograd(&s, algorithm):
-        as_winograd(&f, &s)
+    if is_winograd(&f, &s, algorithm):
         f.out, f.x, f.w = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(dy_), cnp.PyArray_DATA(w)
         f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.OH, s.OW, s.K, s.C, s.H, s.W, s.top, s.left
         f.w_w, f.w_i, f.w_j = s.C * s.K, 1, s.K
         f.w_h = s.KW * f.w_w
-        f.adjoint = winograd_adjoint_pays(&f)
+        winograd_choose_gradient(&f)
         if not f.adjoint:  # the forward pass over dy with the filter turned by 180 degrees
-            f.top, f.left = s.KH - 1 - s.top, s.KW - 1 - s.left
+            f.top, f.left = (s.KH - 1) * s.d_h - s.top, (s.KW - 1) * s.d_w - s.left
             f.w = <char *> f.w + (s.KH * s.KW - 1) * s.C * s.K * <Py_ssize_t> size
             f.w_h, f.w_w = -f.w_h, -f.w_w
         launch(run_winograd, &f, sizeof(f))
@@ -283,10 +279,8 @@ def conv2d_backward_kernel(dy, x, kernel_shape, strides, padding, dilation, grou
 
     if s.N == 0 or s.OH == 0 or s.OW == 0:
         memset(cnp.PyArray_DATA(dw), 0, <size_t> cnp.PyArray_NBYTES(dw))
-    elif is_winograd(&s, algorithm):
-        as_winograd(&f, &s)
+    elif is_winograd(&f, &s, algorithm):
         f.out, f.x, f.dy = cnp.PyArray_DATA(dw), cnp.PyArray_DATA(x_), cnp.PyArray_DATA(dy_)
-        f.H, f.W, f.C, f.K, f.OH, f.OW, f.top, f.left = s.H, s.W, s.C, s.K, s.OH, s.OW, s.top, s.left
         launch(run_winograd_gradient, &f, sizeof(f))
     elif is_product(&s):
         as_product(&p, &s)
