@@ -37,17 +37,20 @@ class Network:
             shape = (batch, *self.sample)
             x = rng.integers(0, self.classes, shape) if self.tokens else rng.normal(size=shape).astype(dtype)
             y = rng.integers(0, self.classes, shape if self.tokens else batch)
-            qn.random.seed(0)
-            model = self.build(self.dropout)
-            model(x)
-            weights = {f"w{i}": p.numpy().copy() for i, p in enumerate(model.parameters())}
-            return {"x": x, "y": y, **weights}
+            return {"x": x, "y": y, **self.weights(x)}
 
         return make
 
+    def weights(self, x: Array) -> dict[str, Array]:
+        """w0, w1 ... as quernel draws them for inputs like x."""
+        qn.random.seed(0)
+        model = self.build(self.dropout)
+        model(x[:2])
+        return {f"w{i}": p.numpy().copy() for i, p in enumerate(model.parameters())}
 
-def mlp(dropout: float) -> qn.Model:
-    return qn.Sequential([layers.Dense(128, activation="relu"), layers.Dense(10)])
+
+def mlp(dropout: float, hidden: int = 128) -> qn.Model:
+    return qn.Sequential([layers.Dense(hidden, activation="relu"), layers.Dense(10)])
 
 
 def cnn(dropout: float) -> qn.Model:
@@ -136,6 +139,7 @@ def _resnet_flops() -> float:
 
 NETWORKS = {
     "mlp 784-128-10": Network(mlp, (784,), 10, 2.0 * (784 * 128 + 128 * 10)),
+    "mlp 784-100-10": Network(lambda dropout: mlp(dropout, 100), (784,), 10, 2.0 * (784 * 100 + 100 * 10)),
     "cnn 28x28": Network(
         cnn, (28, 28, 1), 10,
         Shape(1, 28, 28, 1, 32, pad="valid").flops + Shape(1, 13, 13, 32, 64, pad="valid").flops

@@ -67,7 +67,7 @@ def measure(
                 pair = work and compared(work, ours, theirs, "float32", bursts, seconds)
                 if not pair:
                     continue
-                mine, other, variant = pair
+                mine, other, variant, _ = pair
                 yield {
                     "grid": title, "rows": rows, "columns": across, "row": row, "column": column,
                     "case": work.name, "quernel_ms": mine.median * 1e3, "peer_ms": other.median * 1e3,

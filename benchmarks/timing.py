@@ -73,3 +73,21 @@ def _burst(call: Callable[[], Any], seconds: float) -> list[float]:
             call()
         times.append((time.perf_counter() - now) / together)
     return times
+
+
+def by_parts(sides: Mapping[str, Callable[[], Any]], parts: int, rounds: int) -> dict[str, Timing]:
+    """Time what takes so long that each side does it in `parts` calls: sides take turns at every part, and the
+    times of the parts are added up."""
+    wholes: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for turn in range(rounds):
+        seconds = dict.fromkeys(sides, 0.0)
+        for part in range(parts):
+            for name in names if (turn + part) % 2 == 0 else reversed(names):
+                time.sleep(PAUSE_SECONDS)
+                start = time.perf_counter()
+                sides[name]()
+                seconds[name] += time.perf_counter() - start
+        for name in names:
+            wholes[name].append(seconds[name])
+    return {name: Timing(statistics.median(times), min(times), rounds) for name, times in wholes.items()}

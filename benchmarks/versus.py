@@ -1,12 +1,13 @@
 """quernel beside another library, in one process.
 
-    python -m benchmarks.versus --suite kernels|training|inference --peer numpy|torch|jax|sklearn --threads N
-    --json FILE
+    python -m benchmarks.versus --suite kernels|training|inference|fit
+    --peer numpy|torch|torch_compile|jax|sklearn --threads N --json FILE
 
 For each piece of work: both sides do it once and must agree; then they take turns (`benchmarks.timing`). Of
-a peer's variants (PyTorch in NCHW and channels_last) the fastest counts. A ratio above 1 means that quernel
-is faster. The share of the peak is that of the ceiling which binds (operations or bytes,
-`benchmarks.machine`), both measured in the same run.
+a peer's variants (PyTorch in NCHW and channels_last) the fastest counts. What takes many seconds (suite fit)
+is done once a turn, and the sides must agree in the end. A ratio above 1 means that quernel is faster. The
+share of the peak is that of the ceiling which binds (operations or bytes, `benchmarks.machine`), both
+measured in the same run.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .sides import PEERS
 
 if TYPE_CHECKING:  # what they import must not be loaded before the environment is set
     from .timing import Timing
-    from .work import Work
+    from .work import Array, Run, Work
 
-SUITES = ("kernels", "training", "inference")
+SUITES = ("kernels", "training", "inference", "fit")
 # How many threads a library takes is read from the environment when it is loaded, so before this program
 # does anything.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "QUERNEL_NUM_THREADS")
@@ -34,7 +37,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.versus", description=__doc__.split("\n\n")[0])
     parser.add_argument("--suite", choices=SUITES, default="kernels")
-    parser.add_argument("--peer", choices=("numpy", "torch", "jax", "sklearn"), default="torch")
+    parser.add_argument("--peer", choices=PEERS, default="torch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
@@ -58,9 +61,16 @@ def with_threads(threads: int, peer: str, program: str = "benchmarks.versus") ->
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
+class Comparison(NamedTuple):
+    ours: Timing
+    theirs: Timing  # of the variant that is fastest
+    variant: str
+    results: tuple[list[Array], list[Array]]  # ours, and that variant's
+
+
 def compared(
     work: Work, ours_side: Any, theirs_side: Any, dtype: Any, bursts: int, seconds: float
-) -> tuple[Timing, Timing, str] | None:
+) -> Comparison | None:
     """Times of both sides and the peer's best variant; None if the peer cannot do it.
 
     Raises
@@ -69,26 +79,39 @@ def compared(
     """
     import numpy as np
 
-    from .timing import interleaved
-    from .work import disagreement
+    from .timing import by_parts, interleaved
 
     inputs = work.inputs(np.random.default_rng(0), dtype)
-    theirs = theirs_side.runs(work, inputs)
+    theirs = {run.variant: run for run in theirs_side.runs(work, inputs)}
     if not theirs:
         return None
     (ours,) = ours_side.runs(work, inputs)
-    result = ours.read(ours.call())
-    for run in theirs:
-        apart = disagreement(result, run.read(run.call()))
+    calls = {"quernel": ours.call, **{f"peer {variant}": run.call for variant, run in theirs.items()}}
+    if work.parts:
+        times = by_parts(calls, work.parts, bursts)
+        result, results = agreed(work, theirs_side.name, ours, theirs, lambda run: run.read(None))
+    else:
+        result, results = agreed(work, theirs_side.name, ours, theirs, lambda run: run.read(run.call()))
+        times = interleaved(calls, bursts=bursts, burst_seconds=seconds)
+    best = min(theirs, key=lambda variant: times[f"peer {variant}"].median)
+    return Comparison(times["quernel"], times[f"peer {best}"], best, (result, results[best]))
+
+
+def agreed(
+    work: Work, peer: str, ours: Run, theirs: dict[str, Run], result_of: Callable[[Run], list[Array]]
+) -> tuple[list[Array], dict[str, list[Array]]]:
+    """The results of quernel and of the peer's variants; SystemExit if they differ."""
+    from .work import disagreement
+
+    result, results = result_of(ours), {}
+    for variant, run in theirs.items():
+        results[variant] = result_of(run)
+        apart = disagreement(result, results[variant])
         if apart > work.tolerance:
             raise SystemExit(
-                f"{work.name}: quernel and {theirs_side.name} {run.variant} differ by {apart:.1e}, "
-                f"{work.tolerance:.0e} is allowed"
+                f"{work.name}: quernel and {peer} {variant} differ by {apart:.1e}, {work.tolerance:.0e} is allowed"
             )
-    calls = {"quernel": ours.call, **{f"peer {run.variant}": run.call for run in theirs}}
-    times = interleaved(calls, bursts=bursts, burst_seconds=seconds)
-    best = min(theirs, key=lambda run: times[f"peer {run.variant}"].median)
-    return times["quernel"], times[f"peer {best.variant}"], best.variant
+    return result, results
 
 
 def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
@@ -109,7 +132,7 @@ def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
         pair = compared(work, quernel_side, peer_side, options.dtype, options.bursts, options.seconds)
         if pair is None:
             continue
-        mine, other, variant = pair
+        mine, other, variant, results = pair
         bytes_moved = work.elements * np.dtype(options.dtype).itemsize
         least = machine.seconds(work.flops, bytes_moved)
         yield {
@@ -120,7 +143,12 @@ def measure(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
             "quernel_min_ms": mine.minimum * 1e3, "peer_min_ms": other.minimum * 1e3,
             "flops": work.flops, "bytes": bytes_moved,
             "peak_flops": machine.flops, "peak_bandwidth": machine.bandwidth,
+            **(accuracies(*results) if work.kind == "fit" else {}),
         }  # fmt: skip
+
+
+def accuracies(ours: list[Array], theirs: list[Array]) -> dict[str, float]:
+    return {"accuracy": float(ours[0][0]), "peer_accuracy": float(theirs[0][0])}
 
 
 def describe(options: argparse.Namespace, flops: float, bandwidth: float) -> str:
@@ -134,9 +162,12 @@ def describe(options: argparse.Namespace, flops: float, bandwidth: float) -> str
 
 
 def line(row: dict[str, Any]) -> str:
+    accuracy = (
+        f"  accuracy {row['accuracy']:.4f}, peer's {row['peer_accuracy']:.4f}" if "accuracy" in row else ""
+    )
     return (
         f"{row['case']:<72}{row['quernel_ms']:>11.3f}{row['peer_ms']:>10.3f}{row['ratio']:>7.2f}"
-        f"{row['share_of_peak']:>9.0%}  {row['peer_variant']}"
+        f"{row['share_of_peak']:>9.0%}  {row['peer_variant']}{accuracy}"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Work:
     spec      the rest of the arguments
     flops     operations of the textbook algorithm; elements: array elements read or written at least once
     tolerance for the check of agreement, relative to the norm of each result
+    parts     calls that make up the whole that is timed; 0 if one call is short enough to be repeated
     """
 
     kind: str
@@ -30,16 +32,28 @@ class Work:
     flops: float = 0.0
     elements: float = 0.0
     tolerance: float = 1e-4
+    parts: int = 0
 
 
 @dataclass(frozen=True)
 class Run:
-    """How one library does a piece of work: `call` does it, `read` turns what it returned into NumPy arrays
-    in quernel's layout."""
+    """How one library does a piece of work: `call` does it (or the next part of it), `read` turns what it
+    returned into NumPy arrays in quernel's layout."""
 
     variant: str
     call: Callable[[], Any]
     read: Callable[[Any], list[Array]]
+
+
+def slices(rows: int, parts: int) -> Iterator[slice]:
+    """Rows cut into so many parts, again and again."""
+    edges = [rows * i // parts for i in range(parts + 1)]
+    return cycle([slice(start, stop) for start, stop in pairwise(edges)])
+
+
+def accuracy(scores: Array, y: Array) -> list[Array]:
+    """The share of rows whose highest score is that of their class."""
+    return [np.array([np.mean(scores.argmax(axis=-1) == y)])]
 
 
 def disagreement(ours: list[Array], theirs: list[Array]) -> float:

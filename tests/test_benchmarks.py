@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import quernel as qn
-from benchmarks import company, roofline, sweep, tables, tune
+from benchmarks import company, memory, networks, roofline, sweep, tables, timing, tune
 from benchmarks.sides.quernel_side import Side
-from benchmarks.versus import compared
+from benchmarks.suites import fit
+from benchmarks.versus import accuracies, compared
 from benchmarks.work import Work
 
 
@@ -108,3 +114,109 @@ def test_tables_put_runs_together():
     lines = tables.table([row, other, {**row, "threads": 2}, {**row, "case": "b", "threads": 2}]).splitlines()
     assert lines[2] == "| a | 2 | 2 | 1.50 (1.00-2.00) | 50% | 1 | 2 | 2.00 | 50% |"
     assert lines[3] == "| b |  | | |  | 1 | 2 | 2.00 | 50% |"
+
+
+def test_parts_of_a_whole_are_added_up_and_taken_in_turn(monkeypatch):
+    monkeypatch.setattr(timing, "PAUSE_SECONDS", 0.0)
+    order: list[str] = []
+    sides = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    times = timing.by_parts(sides, parts=3, rounds=2)
+    assert "".join(order) == "abbaab" + "baabba"
+    assert times["a"].calls == 2 and 0 < times["a"].minimum <= times["a"].median
+
+
+def _images(rng: np.random.Generator):
+    """Two hundred for training, a hundred for the test; the class is the row that is bright."""
+
+    def split(count: int):
+        y = np.arange(count) % 10
+        x = rng.random((count, 28, 28, 1), np.float32)
+        x[np.arange(count), 2 * y] += 2
+        return x, y
+
+    return split(200), split(100)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_fits_end_at_one_accuracy(rng, parts):
+    data = _images(rng)
+    work = fit.fit("mlp 784-100-10", "bars", lambda: data, 200, 20, 0.5, epochs=6, parts=parts)
+    with qn.num_threads(1):
+        ours, theirs, _, results = compared(work, Side(1), Side(1), "float32", 2, 0.0)
+    assert ours.calls == theirs.calls == 2
+    found = accuracies(*results)
+    assert found["accuracy"] > 0.9 and found["peer_accuracy"] > 0.9
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's /proc")
+def test_peak_memory_holds_what_a_step_keeps():
+    name = "mlp 784-128-10"
+    work = Work("train_step", name, networks.NETWORKS[name].inputs(8), {"network": name})
+    with qn.num_threads(1):
+        variant, taken = memory.peak(Side(1), work, 0)
+        assert memory.peak(Side(1), work, 1) is None
+    means = 2 * 4 * (784 * 128 + 128 * 10)
+    assert variant == "" and means <= taken < 100 * means
+
+
+def test_peak_lines_compare_with_the_least():
+    assert memory.peak_line("step", 2_000_000, {"a": 8_000_000, "b": 4_000_000}).split() == [
+        "step", "2.0", "2.00", "a", "8.0,", "b", "4.0",
+    ]  # fmt: skip
+
+
+PEER_STEPS = """
+from benchmarks.networks import NETWORKS
+from benchmarks.sides import peer
+from benchmarks.sides.quernel_side import Side
+from benchmarks.suites import fit, training
+from benchmarks.suites import fit
+from benchmarks.versus import accuracies, compared
+from benchmarks.work import Work
+from tests.test_benchmarks import _images
+import numpy as np
+
+data = _images(np.random.default_rng(0))
+works = [
+    Work("train_step", name, NETWORKS[name].inputs(4), {"network": name}, tolerance=training.TOLERANCE)
+    for name in NAMES
+]
+if FITS:
+    works.append(fit.fit("mlp 784-100-10", "bars", lambda: data, 200, 20, 0.5, epochs=6))
+for work in works:
+    assert compared(work, Side(1), peer(PEER, 1), "float32", 1, 0.0), work.name
+"""
+
+
+def _steps_of(
+    peer: str, names: list[str], fits: bool, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """In a process of their own: what peers start and set must not meet the other tests."""
+    library = peer.partition("_")[0]
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    code = f"NAMES, PEER, FITS = {names!r}, {peer!r}, {fits!r}\n{PEER_STEPS}"
+    command, settings = [sys.executable, "-c", code], {**os.environ, **environment}
+    return subprocess.run(command, cwd=tune.ROOT, env=settings, text=True, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(
+    ("peer", "names", "fits"),
+    [
+        (
+            "jax",
+            ["mlp 784-128-10", "cnn 28x28", "lstm 2x256 of 64 characters"],
+            False,
+        ),  # the rest compile long
+        ("torch", list(networks.NETWORKS), True),
+        ("sklearn", ["mlp 784-128-10"], True),
+    ],
+)
+def test_peers_train_alike(peer, names, fits):
+    done = _steps_of(peer, names, fits)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_was_not_compiled_is_not_timed():
+    done = _steps_of("torch_compile", ["mlp 784-128-10"], False, TORCHDYNAMO_DISABLE="1")
+    assert done.returncode == 1 and "torch.compile has compiled nothing" in done.stderr

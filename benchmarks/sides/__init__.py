@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-PEERS = ("numpy", "torch", "jax", "sklearn")
+PEERS = ("numpy", "torch", "torch_compile", "jax", "sklearn")
 
 
 def peer(name: str, threads: int) -> Any:

@@ -13,7 +13,7 @@ from quernel import losses, ops, optimizers
 from quernel.kernels import threads as kernel_threads
 
 from ..networks import NETWORKS
-from ..work import Array, Run, Work
+from ..work import Array, Run, Work, accuracy, slices
 
 # Losses that both sides must agree on before a training step is timed, without dropout.
 AGREEMENT_STEPS = 3
@@ -65,6 +65,8 @@ class Side:
             return [self._optimizer(inputs, **work.spec)]
         if work.kind == "train_step":
             return [self._training(inputs, **work.spec)]
+        if work.kind == "fit":
+            return [self._fit(inputs, work.parts, **work.spec)]
         if work.kind == "predict":
             return [self._prediction(inputs, **work.spec)]
         return [self._operation(work, inputs)]
@@ -120,6 +122,26 @@ class Side:
             "", stepper(NETWORKS[network].dropout),
             lambda _: [np.array([same() for _ in range(AGREEMENT_STEPS)])],
         )  # fmt: skip
+
+    def _fit(self, inputs: dict[str, Array], parts: int, network: str, batch: int, epochs: int) -> Run:
+        """`Model.fit` on all rows, or part by part; the first part starts anew."""
+        model = _network(inputs, network, 0.0)
+        turns = slices(len(inputs["x"]), parts)
+
+        def call() -> None:
+            nonlocal model
+            part = next(turns)
+            if part.start == 0:
+                model = _network(inputs, network, NETWORKS[network].dropout)
+                model.compile(
+                    optimizers.Adam(1e-3), losses.SparseCategoricalCrossentropy(from_logits=True)
+                )  # fmt: skip
+            model.fit(inputs["x"][part], inputs["y"][part], batch_size=batch, epochs=epochs, verbose=0)
+
+        def read(_: object) -> list[Array]:
+            return accuracy(model.predict(inputs["x_test"], verbose=0), inputs["y_test"])
+
+        return Run("", call, read)
 
     def _prediction(self, inputs: dict[str, Array], network: str) -> Run:
         model = _network(inputs, network, 0.0)

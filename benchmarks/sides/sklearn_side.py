@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from ..work import Array, Run, Work
+from ..work import Array, Run, Work, accuracy
 from .quernel_side import AGREEMENT_STEPS, centred
 
 
@@ -22,6 +22,8 @@ class Side:
     def runs(self, work: Work, inputs: dict[str, Array]) -> list[Run]:
         if not work.spec.get("network", "").startswith("mlp"):
             return []
+        if work.kind == "fit":
+            return [self._fit(inputs, **work.spec)] if work.parts == 1 else []
         x, y = inputs["x"], inputs["y"]
 
         def fresh() -> MLPClassifier:
@@ -54,3 +56,20 @@ class Side:
             return [np.array(values)]
 
         return [Run("", lambda: network.partial_fit(x, y), read)]
+
+    def _fit(self, inputs: dict[str, Array], network: str, batch: int, epochs: int) -> Run:
+        """`MLPClassifier.fit` for exactly so many epochs; it draws its own weights."""
+        classifier = MLPClassifier(
+            (inputs["w1"].size,), solver="adam", alpha=0.0, batch_size=batch, learning_rate_init=1e-3, epsilon=1e-7,
+            max_iter=epochs, n_iter_no_change=epochs, shuffle=True, early_stopping=False,
+        )  # fmt: skip
+
+        def call() -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it has not converged
+                classifier.fit(inputs["x"], inputs["y"])
+
+        def read(_: object) -> list[Array]:
+            return accuracy(classifier.predict_proba(inputs["x_test"]), inputs["y_test"])
+
+        return Run("", call, read)

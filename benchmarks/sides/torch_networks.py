@@ -13,8 +13,8 @@ from torch import nn
 from ..work import Array
 
 
-def mlp(dropout: float) -> nn.Module:
-    return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+def mlp(dropout: float, hidden: int = 128) -> nn.Module:
+    return nn.Sequential(nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
 
 def cnn(dropout: float) -> nn.Module:
@@ -79,6 +79,7 @@ class Characters(nn.Module):
 
 BUILDERS: dict[str, Callable[[float], nn.Module]] = {
     "mlp 784-128-10": mlp,
+    "mlp 784-100-10": lambda dropout: mlp(dropout, 100),
     "cnn 28x28": cnn,
     "fashion 83,466": fashion,
     "resnet-20 32x32": lambda dropout: ResNet20(),

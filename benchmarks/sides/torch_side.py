@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..networks import NETWORKS
-from ..work import Array, Run, Work
+from ..work import Array, Run, Work, accuracy, slices
 from . import torch_networks
 from .quernel_side import AGREEMENT_STEPS, centred, read_random
 
@@ -72,6 +72,7 @@ OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=0.01, fused=True),
     "sgd": lambda p: torch.optim.SGD(p, 1e-3, momentum=0.9, fused=True),
 }
+NETWORK_KINDS = {"train_step": "_training", "fit": "_fit", "predict": "_prediction"}  # and the methods
 IMAGES = ("conv", "max_pool", "avg_pool", "global_pool", "batch_norm")
 
 
@@ -93,6 +94,9 @@ def from_torch(name: str, y: torch.Tensor, kind: str) -> Array:
     return x.T if name in ("kernel", "recurrent_kernel") else x
 
 
+Function = Callable[[Any, Any], Any]
+
+
 class Side:
     """PyTorch eager."""
 
@@ -101,22 +105,20 @@ class Side:
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
 
+    @staticmethod
+    def prepared(function: Function) -> Function:
+        """The forward pass and loss of a training step as they are run: here as they are."""
+        return function
+
     def runs(self, work: Work, inputs: dict[str, Array]) -> list[Run]:
         if work.kind == "optimizer":
             return [self._optimizer(inputs, **work.spec)]
-        if work.kind in ("train_step", "predict"):
-            images = inputs["x"].ndim == 4
-            variants = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
-            variants = variants if images else {"": torch.contiguous_format}
-            make = self._training if work.kind == "train_step" else self._prediction
-            return [
-                make(inputs, work.spec["network"], variant, layout) for variant, layout in variants.items()
-            ]
-        if work.kind in IMAGES and any(x.ndim == 4 for x in inputs.values()):
+        if (work.kind in IMAGES or work.kind in NETWORK_KINDS) and any(x.ndim == 4 for x in inputs.values()):
             layouts = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
         else:
             layouts = {"": torch.contiguous_format}
-        return [self._operation(work, inputs, variant, layout) for variant, layout in layouts.items()]
+        make = getattr(self, NETWORK_KINDS.get(work.kind, "_operation"))
+        return [make(work, inputs, variant, layout) for variant, layout in layouts.items()]
 
     def _operation(
         self, work: Work, inputs: dict[str, Array], variant: str, layout: torch.memory_format
@@ -156,48 +158,64 @@ class Side:
         optimizer = OPTIMIZERS[rule](parameters)
         return Run("fused", optimizer.step, lambda _: [p.detach().numpy().copy() for p in parameters])
 
-    def _network(
+    def _stepper(
         self, inputs: dict[str, Array], name: str, dropout: float, layout: torch.memory_format
-    ) -> tuple[torch.nn.Module, torch.Tensor]:
-        weights = (array for key, array in inputs.items() if key not in "xy")
-        network = torch_networks.build(name, dropout, weights)
-        x = torch.tensor(inputs["x"])
-        if x.ndim == 4:
-            network, x = (
-                network.to(memory_format=layout),
-                x.permute(0, 3, 1, 2).contiguous(memory_format=layout),
-            )
-        return network, x
+    ) -> tuple[torch.nn.Module, Callable[[Any, Any], float]]:
+        """A network with the weights given, and the step that trains it on a batch and returns the loss."""
+        network = _network(inputs, name, dropout, layout)
+        optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7, fused=True)
+        loss_of = self.prepared(lambda x, y: F.cross_entropy(network(x).reshape(len(y), -1), y))
+
+        def step(x: Any, y: Any) -> float:
+            optimizer.zero_grad()
+            loss = loss_of(x, y)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return network, step
 
     def _training(
-        self, inputs: dict[str, Array], name: str, variant: str, layout: torch.memory_format
+        self, work: Work, inputs: dict[str, Array], variant: str, layout: torch.memory_format
     ) -> Run:
-        y = torch.tensor(inputs["y"]).reshape(-1)
-
-        def stepper(dropout: float) -> Callable[[], float]:
-            network, x = self._network(inputs, name, dropout, layout)
-            optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-7, fused=True)
-
-            def step() -> float:
-                optimizer.zero_grad()
-                scores = network(x)
-                loss = F.cross_entropy(scores.reshape(len(y), -1), y)
-                loss.backward()
-                optimizer.step()
-                return loss.item()
-
-            return step
-
-        same = stepper(0.0)
+        name = work.spec["network"]
+        x, y = _batch(inputs["x"], layout), torch.tensor(inputs["y"]).reshape(-1)
+        _, step = self._stepper(inputs, name, NETWORKS[name].dropout, layout)
+        _, same = self._stepper(inputs, name, 0.0, layout)
         return Run(
-            variant, stepper(NETWORKS[name].dropout),
-            lambda _: [np.array([same() for _ in range(AGREEMENT_STEPS)])],
+            variant, lambda: step(x, y),
+            lambda _: [np.array([same(x, y) for _ in range(AGREEMENT_STEPS)])],
         )  # fmt: skip
 
+    def _fit(self, work: Work, inputs: dict[str, Array], variant: str, layout: torch.memory_format) -> Run:
+        """Batches drawn anew each epoch; the first part starts anew."""
+        name, batch, epochs = (work.spec[key] for key in ("network", "batch", "epochs"))
+        x, y = _batch(inputs["x"], layout), torch.tensor(inputs["y"])
+        network, step = self._stepper(inputs, name, NETWORKS[name].dropout, layout)
+        turns = slices(len(x), work.parts)
+
+        def call() -> None:
+            nonlocal network, step
+            part = next(turns)
+            if part.start == 0:
+                network, step = self._stepper(inputs, name, NETWORKS[name].dropout, layout)
+            network.train()
+            for _ in range(epochs):
+                for rows in (part.start + torch.randperm(part.stop - part.start)).split(batch):
+                    step(x.index_select(0, rows), y.index_select(0, rows))
+
+        def read(_: object) -> list[Array]:
+            network.eval()
+            with torch.inference_mode():
+                scores = [network(rows) for rows in _batch(inputs["x_test"], layout).split(batch)]
+            return accuracy(torch.cat(scores).numpy(), inputs["y_test"])
+
+        return Run(variant, call, read)
+
     def _prediction(
-        self, inputs: dict[str, Array], name: str, variant: str, layout: torch.memory_format
+        self, work: Work, inputs: dict[str, Array], variant: str, layout: torch.memory_format
     ) -> Run:
-        network, x = self._network(inputs, name, 0.0, layout)
+        network, x = _network(inputs, work.spec["network"], 0.0, layout), _batch(inputs["x"], layout)
         network.eval()
 
         def call() -> torch.Tensor:
@@ -205,3 +223,17 @@ class Side:
                 return network(x)
 
         return Run(variant, call, lambda y: [centred(y.numpy())])
+
+
+def _network(
+    inputs: dict[str, Array], name: str, dropout: float, layout: torch.memory_format
+) -> torch.nn.Module:
+    weights = (array for key, array in inputs.items() if key.startswith("w"))
+    network = torch_networks.build(name, dropout, weights)
+    return network.to(memory_format=layout) if inputs["x"].ndim == 4 else network
+
+
+def _batch(x: Array, layout: torch.memory_format) -> torch.Tensor:
+    """Images to (N, C, H, W) in this layout, all else as it is."""
+    tensor = torch.tensor(x)
+    return tensor.permute(0, 3, 1, 2).contiguous(memory_format=layout) if x.ndim == 4 else tensor
