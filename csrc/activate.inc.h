@@ -24,7 +24,7 @@ QUERNEL_INLINE vec FN(activate)(vec x, int kind, REAL alpha)
 {
     const vec zero = {0};
     switch (kind) {
-    case ACT_RELU: return FN(select)(x < 0, zero, x); /* NaN stays */
+    case ACT_RELU: return FN(vmax)(zero, x); /* NaN stays */
     case ACT_LEAKY_RELU: return FN(select)(x < 0, alpha * x, x);
     case ACT_SIGMOID: return FN(vsigmoid)(x);
     case ACT_TANH: return FN(vtanh)(x);

@@ -102,7 +102,7 @@ QUERNEL_INLINE void FN(grouped_vector)(REAL *y, const REAL *x, const REAL *w, co
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < count; j++) {
-            const vec v = t->relu ? FN(select)(sum[i][j] < 0, (vec){0}, sum[i][j]) : sum[i][j];
+            const vec v = t->relu ? FN(vmax)((vec){0}, sum[i][j]) : sum[i][j];
             FN(store_upto)(y + i * t->y_h + j * t->step_y, v, lanes);
         }
 }

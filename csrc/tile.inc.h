@@ -74,7 +74,7 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, cons
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             vec y = acc[i][j] + b;
-            if (t->activation == ACT_RELU) y = FN(select)(y < 0, (vec){0}, y);
+            if (t->activation == ACT_RELU) y = FN(vmax)((vec){0}, y);
             FN(store_upto)(c + i * c_i + j * VL, y, n);
         }
     }

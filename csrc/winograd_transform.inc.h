@@ -227,42 +227,25 @@ static void FN(wino_piece)(const REAL **at, const REAL *image, const REAL *zeros
         FN(wino_piece_of)(at, image, zeros, h0, w0, H, W, C, a, 2);
 }
 
-/* Transforms a row of B'd and stores it as row i of V. */
-QUERNEL_INLINE void FN(wino_input_row)(REAL *v, ptrdiff_t v_e, int i, const vec *d, const int P)
-{
-    vec t[WINO_PIECE];
-    FN(wino_b)(t, d, P);
-#pragma GCC unroll 8
-    for (int j = 0; j < P; j++) FN(store)(v + (P * i + j) * v_e, t[j]);
-}
-
-/* V of one tile. Rows of B'd are made when they are needed and stay in registers; those that add and subtract the same
- * come in pairs. */
+/* V of one tile: columns, then rows. What is between stays in the first-level cache; GCC must be told to read it once.
+ */
 QUERNEL_INLINE void FN(wino_input_of)(REAL *restrict v, ptrdiff_t v_e, const REAL *const *at, ptrdiff_t C, const int P)
 {
     for (ptrdiff_t c = 0; c < C; c += VL) {
-        vec r[WINO_PIECE], s[WINO_PIECE], d[WINO_PIECE];
-#pragma GCC unroll 2
-        for (int end = 0; end < 2; end++) {
+        vec half[WINO_PIECE * WINO_PIECE], d[WINO_PIECE], t[WINO_PIECE];
+        for (int j = 0; j < P; j++) {
 #pragma GCC unroll 8
-            for (int j = 0; j < P; j++) {
+            for (int i = 0; i < P; i++) d[i] = FN(held)(FN(load_upto)(at[P * i + j] + c, C - c, 0));
+            FN(wino_b)(t, d, P);
 #pragma GCC unroll 8
-                for (int i = end; i < P; i += 2) d[i] = FN(load_upto)(at[P * i + j] + c, C - c, 0);
-                r[j] = FN(wino_all)(d + end, P);
-            }
-            FN(wino_input_row)(v + c, v_e, end ? P - 1 : 0, r, P);
+            for (int i = 0; i < P; i++) half[P * i + j] = t[i];
         }
-#pragma GCC unroll 4
-        for (int q = 0; q < P / 2 - 1; q++) {
+        for (int i = 0; i < P; i++) {
 #pragma GCC unroll 8
-            for (int j = 0; j < P; j++) {
+            for (int j = 0; j < P; j++) d[j] = FN(held)(half[P * i + j]);
+            FN(wino_b)(t, d, P);
 #pragma GCC unroll 8
-                for (int i = 1; i < P - 1; i++) d[i] = FN(load_upto)(at[P * i + j] + c, C - c, 0);
-                const vec even = FN(wino_but)(d + 2, P, q), odd = FN(wino_power)(q, 1) * FN(wino_but)(d + 1, P, q);
-                r[j] = even + odd, s[j] = even - odd;
-            }
-            FN(wino_input_row)(v + c, v_e, 1 + 2 * q, r, P);
-            FN(wino_input_row)(v + c, v_e, 2 + 2 * q, s, P);
+            for (int j = 0; j < P; j++) FN(store)(v + (P * i + j) * v_e + c, t[j]);
         }
     }
 }
@@ -280,15 +263,18 @@ QUERNEL_INLINE void FN(wino_output_gradient_of)(REAL *restrict z, ptrdiff_t z_e,
                                                 const int P, const int m)
 {
     for (ptrdiff_t k = 0; k < K; k += VL) {
-        vec y[36], half[6 * WINO_PIECE];
-#pragma GCC unroll 36
-        for (int i = 0; i < m * m; i++) y[i] = FN(load_upto)(at[i] + k, K - k, 0);
+        vec half[6 * WINO_PIECE], y[6], t[WINO_PIECE];
+        for (int j = 0; j < m; j++) {
 #pragma GCC unroll 6
-        for (int j = 0; j < m; j++) FN(wino_points)(half + P * j, y + j, 1, m, P, m);
+            for (int i = 0; i < m; i++) y[i] = FN(held)(FN(load_upto)(at[m * i + j] + k, K - k, 0));
+            FN(wino_points)(t, y, 1, 1, P, m);
 #pragma GCC unroll 8
+            for (int i = 0; i < P; i++) half[m * i + j] = t[i];
+        }
         for (int i = 0; i < P; i++) {
-            vec t[WINO_PIECE];
-            FN(wino_points)(t, half + i, 1, P, P, m);
+#pragma GCC unroll 6
+            for (int j = 0; j < m; j++) y[j] = FN(held)(half[m * i + j]);
+            FN(wino_points)(t, y, 1, 1, P, m);
 #pragma GCC unroll 8
             for (int j = 0; j < P; j++) FN(store)(z + (P * i + j) * z_e + k, t[j]);
         }
@@ -300,8 +286,7 @@ static void FN(wino_output_gradient)(REAL *restrict z, ptrdiff_t z_e, const REAL
     WINO_BY_SIZE(FN(wino_output_gradient_of), P, m, z, z_e, at, K);
 }
 
-/* Activations other than relu, of a row of y that has been stored: none of them is fast enough to gain from registers.
- */
+/* Activations other than relu, of a row of y that has been stored: they are many operations, one load is not. */
 static void FN(wino_activate)(REAL *y, const struct winograd_args *a, ptrdiff_t k, ptrdiff_t cols)
 {
     for (ptrdiff_t j = 0; j < cols; j++) {
@@ -322,36 +307,32 @@ QUERNEL_INLINE void FN(wino_output_row)(REAL *y, const struct winograd_args *a, 
     for (int j = 0; j < m; j++) {
         if (j >= cols) break;
         vec s = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, j) + bias;
-        if (a->activation == ACT_RELU) s = FN(select)(s < 0, (vec){0}, s);
+        if (a->activation == ACT_RELU) s = FN(vmax)((vec){0}, s);
         FN(store_upto)(y + j * a->d_w * a->K + k, s, a->K - k);
     }
     if (a->activation != ACT_RELU && a->activation != ACT_LINEAR) FN(wino_activate)(y, a, k, cols < m ? cols : m);
 }
 
-/* y of one tile, cropped to rows x cols, with bias and activation. Rows of A'M as in wino_input: two at a time, of
- * those that need the sums of pairs or of those that need the differences. */
+/* y of one tile, cropped to rows x cols, with bias and activation. */
 QUERNEL_INLINE void FN(wino_output_of)(REAL *restrict y, const REAL *restrict products, ptrdiff_t p_e,
                                        const struct winograd_args *a, ptrdiff_t rows, ptrdiff_t cols, const int P,
                                        const int m)
 {
     const ptrdiff_t y_h = a->d_h * a->OW * a->K;
     for (ptrdiff_t k = 0; k < a->K; k += VL) {
-        const REAL *p = products + k;
-        vec x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS], r[WINO_PIECE], s[WINO_PIECE];
+        vec half[6 * WINO_PIECE], x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS];
+        for (int j = 0; j < P; j++) {
+#pragma GCC unroll 8
+            for (int e = 0; e < P; e++) x[e] = FN(held)(FN(load)(products + k + (P * e + j) * p_e));
+            FN(wino_pairs)(sum, difference, x, 1, P);
 #pragma GCC unroll 6
-        for (int i = 0; i < m; i++) {
-            if (i % 4 > 1 || i >= rows) continue;
-            const int pair = i + 2 < m;
+            for (int i = 0; i < m; i++)
+                half[P * i + j] = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, i);
+        }
+        for (int i = 0; i < m && i < rows; i++) {
 #pragma GCC unroll 8
-            for (int j = 0; j < P; j++) {
-#pragma GCC unroll 8
-                for (int e = 0; e < P; e++) x[e] = FN(load)(p + (P * e + j) * p_e);
-                FN(wino_pairs)(sum, difference, x, 1, P);
-                r[j] = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, i);
-                if (pair) s[j] = FN(wino_points_adjoint)(x[0], x[P - 1], sum, difference, P, m, i + 2);
-            }
-            FN(wino_output_row)(y + i * y_h, a, k, cols, r, P, m);
-            if (pair && i + 2 < rows) FN(wino_output_row)(y + (i + 2) * y_h, a, k, cols, s, P, m);
+            for (int j = 0; j < P; j++) x[j] = FN(held)(half[P * i + j]);
+            FN(wino_output_row)(y + i * y_h, a, k, cols, x, P, m);
         }
     }
 }
@@ -366,8 +347,8 @@ static void FN(wino_output)(REAL *restrict y, const REAL *restrict products, ptr
  * seen_h or left of column seen_w has the sums of earlier tiles. */
 struct FN(wino_place) {
     REAL *image;
-    ptrdiff_t origin, row, column,
-        C; /* the piece's first pixel, which may lie outside; distance of its rows, columns */
+    ptrdiff_t origin, row, column; /* the piece's first pixel, which may lie outside; distances of rows, of columns */
+    ptrdiff_t C;
     ptrdiff_t top, bottom, left, right, seen_h, seen_w;
 };
 
@@ -387,26 +368,23 @@ QUERNEL_INLINE void FN(wino_add_row)(const struct FN(wino_place) * p, ptrdiff_t 
     }
 }
 
-/* Adds B M B' of one tile to the image; rows of B M as in wino_output. */
+/* Adds B M B' of one tile to the image. */
 QUERNEL_INLINE void FN(wino_input_gradient_of)(const struct FN(wino_place) * p, const REAL *products, ptrdiff_t p_e,
                                                const int P)
 {
     for (ptrdiff_t c = 0; c < p->C; c += VL) {
-        vec x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS], r[WINO_PIECE], s[WINO_PIECE];
+        vec half[WINO_PIECE * WINO_PIECE], x[WINO_PIECE], sum[WINO_PAIRS], difference[WINO_PAIRS];
+        for (int j = 0; j < P; j++) {
 #pragma GCC unroll 8
+            for (int e = 0; e < P; e++) x[e] = FN(held)(FN(load)(products + c + (P * e + j) * p_e));
+            FN(wino_pairs)(sum, difference, x, 1, P);
+#pragma GCC unroll 8
+            for (int i = 0; i < P; i++) half[P * i + j] = FN(wino_b_adjoint)(x[0], x[P - 1], sum, difference, P, i);
+        }
         for (int i = 0; i < P; i++) {
-            if (i % 4 > 1) continue;
-            const int pair = i + 2 < P;
 #pragma GCC unroll 8
-            for (int j = 0; j < P; j++) {
-#pragma GCC unroll 8
-                for (int e = 0; e < P; e++) x[e] = FN(load)(products + c + (P * e + j) * p_e);
-                FN(wino_pairs)(sum, difference, x, 1, P);
-                r[j] = FN(wino_b_adjoint)(x[0], x[P - 1], sum, difference, P, i);
-                if (pair) s[j] = FN(wino_b_adjoint)(x[0], x[P - 1], sum, difference, P, i + 2);
-            }
-            FN(wino_add_row)(p, c, i, r, P);
-            if (pair) FN(wino_add_row)(p, c, i + 2, s, P);
+            for (int j = 0; j < P; j++) x[j] = FN(held)(half[P * i + j]);
+            FN(wino_add_row)(p, c, i, x, P);
         }
     }
 }
