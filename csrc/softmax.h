@@ -1,12 +1,12 @@
 /* softmax.h   Softmax, log-softmax, and softmax cross-entropy of rows.
  *
- *   y_rc = exp(x_rc) / sum_c exp(x_rc)        lse_r = log sum_c exp(x_rc)
- *   loss_r = sum_c q_rc (lse_r - x_rc),       q_rc = w_c ((1 - s) t_rc + s / C)
- *   dx_rc = dloss_r (y_rc sum_c q_rc - q_rc)
+ *   y_rc = exp(x_rc) / sum_c exp(x_rc)             lse_r = log sum_c exp(x_rc)
+ *   loss_r = v_r sum_c q_rc (lse_r - x_rc),         q_rc = w_c ((1 - s) t_rc + s / C)
+ *   dx_rc = v_r (y_rc sum_c q_rc - q_rc), the gradient of sum_r loss_r
  *
  * Letters here: R rows, C classes, x logits, t target distribution (one-hot where labels are given),
- * w class weights, s label smoothing. Unit of every kernel: one row.
- * The cross-entropies' backward writes dx past the caches if it is given scratch, which then holds a row. */
+ * w class weights, s label smoothing, v row weights. Unit of every kernel: one row.
+ * Cross-entropy writes dx past the caches if it is given scratch, which then holds two rows of whole vectors. */
 #ifndef QUERNEL_SOFTMAX_H
 #define QUERNEL_SOFTMAX_H
 
@@ -24,15 +24,16 @@ struct softmax_backward_args {
     ptrdiff_t C;
 };
 
-/* Cross-entropy: forward writes loss and lse; backward reads lse and dloss, and writes dx. */
+/* Cross-entropy, forward and backward in one: the weight of a row in the loss of the batch is known beforehand. */
 struct softmax_xent_args {
-    void *loss_r, *lse_r, *dx_rc;
-    const void *x_rc, *dloss_r;
-    const int64_t *label_r; /* the kernels with labels */
-    const void *t_rc;       /* the kernels named soft */
-    const void *w_c;        /* NULL: all 1 */
+    void *loss_r, *dx_rc; /* dx NULL: the loss alone */
+    const void *x_rc;
+    const int64_t *label_r; /* or NULL, and then */
+    const void *t_rc;
+    const void *w_c; /* NULL: all 1 */
+    const void *v_r; /* times scale; NULL: all 1 */
     ptrdiff_t C;
-    double smoothing;
+    double smoothing, scale;
     int64_t ignore; /* rows with this label count nothing, if */
     int has_ignore;
 };
@@ -42,8 +43,5 @@ struct softmax_xent_args {
     K(softmax_backward)                                                                                                \
     K(log_softmax_forward)                                                                                             \
     K(log_softmax_backward)                                                                                            \
-    K(softmax_xent_forward)                                                                                            \
-    K(softmax_xent_backward)                                                                                           \
-    K(softmax_xent_soft_forward)                                                                                       \
-    K(softmax_xent_soft_backward)
+    K(softmax_xent)
 #endif

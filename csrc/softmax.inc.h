@@ -54,12 +54,89 @@ QUERNEL_INLINE vec FN(lane_max)(const REAL *x, ptrdiff_t C)
         total += (double)FN(hsum)(piece_);                                                                             \
     }
 
-/* sum_c e_c, where e_c = exp(x_c - shift). */
-static double FN(row_exp)(REAL *restrict e, const REAL *restrict x, REAL shift, ptrdiff_t C)
+/* All ones in the first n lanes. */
+QUERNEL_INLINE ivec FN(lanes_below)(ptrdiff_t n)
 {
+    static const INT index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ivec lane;
+    memcpy(&lane, index, sizeof lane);
+    return lane < (INT)(n < VL ? n : VL);
+}
+
+/* q_c = w_c (keep t_c + spread), plus `hit` at the class `label`; t NULL is all 0, w NULL all 1, label -1 no class. */
+struct FN(target) {
+    const REAL *t, *w;
+    REAL keep, spread, hit;
+    int64_t label;
+};
+
+/* q without `hit`, in lanes below n. */
+QUERNEL_INLINE vec FN(q_at)(const struct FN(target) * q, ptrdiff_t c, ptrdiff_t n)
+{
+    vec q_ = FN(splat)(q->spread);
+    if (q->t) q_ += FN(load_upto)(q->t + c, n, 0) * q->keep;
+    if (q->w) q_ *= FN(load_upto)(q->w + c, n, 0);
+    return FN(select)(FN(lanes_below)(n), q_, (vec){0});
+}
+
+/* Whether q is 0 but for its label. */
+QUERNEL_INLINE int FN(label_alone)(const struct FN(target) * q) { return !q->t && q->spread == 0; }
+
+/* A row of dx = e scale - v q on its way to memory, written up to c. e is dx itself, or scratch where dx is streamed.
+ */
+struct FN(writer) {
+    REAL *dx;
+    const REAL *e;
+    struct FN(target) q;
+    REAL scale, v;
+    ptrdiff_t c, C; /* C = 0: nothing to write */
+};
+
+/* The next n elements, but for the label's. One product is held: in which the other is fused must not differ. */
+QUERNEL_INLINE vec FN(gradient_at)(const struct FN(writer) * w, ptrdiff_t n)
+{
+    const vec d = FN(held)(FN(load_upto)(w->e + w->c, n, 0) * w->scale);
+    return FN(label_alone)(&w->q) ? d : d - FN(q_at)(&w->q, w->c, n) * w->v;
+}
+
+QUERNEL_INLINE void FN(stream_vector)(struct FN(writer) * w)
+{
+    FN(stream)(w->dx + w->c, FN(gradient_at)(w, VL));
+    w->c += VL;
+}
+
+/* Up to where a vector may be streamed. */
+static void FN(begin_row)(struct FN(writer) * w)
+{
+    const ptrdiff_t head = (ptrdiff_t)(-((uintptr_t)w->dx / sizeof(REAL)) % (size_t)VL), n = head < w->C ? head : w->C;
+    if (n) FN(store_part)(w->dx, FN(gradient_at)(w, n), n);
+    w->c = n;
+}
+
+static void FN(finish_row)(struct FN(writer) * row)
+{
+    struct FN(writer) w = *row;
+    if (!w.C) return;
+    if (w.e == w.dx)
+        for (; w.c + VL <= w.C; w.c += VL) FN(store)(w.dx + w.c, FN(gradient_at)(&w, VL));
+    else
+        while (w.c + VL <= w.C) FN(stream_vector)(&w);
+    if (w.c < w.C) FN(store_part)(w.dx + w.c, FN(gradient_at)(&w, w.C - w.c), w.C - w.c);
+    if (w.q.label >= 0) w.dx[w.q.label] -= w.v * w.q.hit;
+    row->C = 0;
+}
+
+/* sum_c e_c, where e_c = exp(x_c - shift). Memory works meanwhile: the row before is streamed and the row behind is
+ * fetched into the second cache (beyond the last it is void). 4096 x 10,000 in 10.9 ms, without the fetch 14.6, without
+ * either 18.8. */
+static double FN(row_exp)(REAL *restrict e, const REAL *restrict x, REAL shift, ptrdiff_t C, struct FN(writer) * before)
+{
+    struct FN(writer) w = *before;
     double sum = 0;
     vec term;
-    ROW_SUM(sum, (term = FN(exp_below)(FN(load_upto)(x + c, n, NEG_INF) - shift), FN(store_upto)(e + c, term, n), term))
+    ROW_SUM(sum, (__builtin_prefetch(x + C + c, 0, 2), term = FN(exp_below)(FN(load_upto)(x + c, n, NEG_INF) - shift),
+                  FN(store_upto)(e + c, term, n), w.c + VL <= w.C ? FN(stream_vector)(&w) : (void)0, term))
+    *before = w;
     return sum;
 }
 
@@ -98,7 +175,8 @@ static void FN(softmax_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, vo
             const vec e = FN(exp_below)(x_ - FN(hmax)(x_));
             FN(store_upto)(y, e / FN(hsum)(e), C);
         } else {
-            const REAL scale = 1 / (REAL)FN(row_exp)(y, x, FN(hmax)(FN(lane_max)(x, C)), C);
+            struct FN(writer) none = {0};
+            const REAL scale = 1 / (REAL)FN(row_exp)(y, x, FN(hmax)(FN(lane_max)(x, C)), C, &none);
             for (ptrdiff_t c = 0; c < C; c += VL) FN(store_upto)(y + c, FN(load_upto)(y + c, C - c, 0) * scale, C - c);
         }
     }
@@ -162,163 +240,106 @@ static void FN(log_softmax_backward)(const void *args, ptrdiff_t lo, ptrdiff_t h
     }
 }
 
-/* lse of a row as its two parts, which keep digits that their sum loses when logits are large. */
-QUERNEL_INLINE REAL FN(row_lse)(REAL *max, const REAL *x, ptrdiff_t C)
+/* What the loss of a row is made of: v (far + weight log sum), where far = sum_c q_c (max - x_c), weight = sum_c q_c.
+ */
+struct FN(parts) {
+    REAL sum, far, weight;
+};
+
+QUERNEL_INLINE REAL FN(far_at)(const struct FN(target) * q, const REAL *x, REAL max)
 {
-    if (C <= VL) {
-        const vec x_ = FN(load_upto)(x, C, NEG_INF);
-        *max = FN(hmax)(x_);
-        return FN(log_of)(FN(hsum)(FN(exp_below)(x_ - *max)))[0];
+    return q->label < 0 || q->hit == 0 ? 0 : q->hit * (max - x[q->label]);
+}
+
+/* A row in one vector. */
+QUERNEL_INLINE struct FN(parts)
+    FN(xent_short)(REAL *dx, const REAL *x, const struct FN(target) * q, REAL v, ptrdiff_t C)
+{
+    const vec x_ = FN(load_upto)(x, C, NEG_INF);
+    const REAL max = FN(hmax)(x_);
+    const vec e = FN(exp_below)(x_ - max);
+    struct FN(parts) row = {FN(hsum)(e), FN(far_at)(q, x, max), q->hit};
+    const ivec at_label = FN(lanes_below)(q->label + 1) & ~FN(lanes_below)(q->label);
+    vec q_ = FN(select)(at_label, FN(splat)(q->hit), (vec){0});
+    if (!FN(label_alone)(q)) {
+        const vec others = FN(q_at)(q, 0, C);
+        q_ += others;
+        row.far += FN(hsum)(FN(select)(others == 0, (vec){0}, others * (max - x_)));
+        row.weight += FN(hsum)(others);
     }
-    return FN(log_of)(FN(row_sum_exp)(max, x, C))[0];
+    if (dx) FN(store_upto)(dx, e * (v * row.weight / row.sum) - q_ * v, C);
+    return row;
 }
 
-/* All ones in the first n lanes. */
-QUERNEL_INLINE ivec FN(lanes_below)(ptrdiff_t n)
+/* A row of several vectors. Streamed dx are written while the next row is at work: `before` is what is left to do. */
+static struct FN(parts) FN(xent_long)(struct FN(writer) * before, REAL *dx, REAL *scratch, const REAL *x,
+                                      const struct FN(target) * q, double rest, REAL v, ptrdiff_t C)
 {
-    static const INT index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    ivec lane;
-    memcpy(&lane, index, sizeof lane);
-    return lane < (INT)(n < VL ? n : VL);
-}
-
-/* (1 - s) t + s / C, times w, in lanes below n; t NULL is all 0, w NULL all 1. */
-QUERNEL_INLINE vec FN(smoothed)(const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL keep, REAL spread)
-{
-    vec q = FN(splat)(spread);
-    if (t) q += FN(load_upto)(t + c, n, 0) * keep;
-    if (w) q *= FN(load_upto)(w + c, n, 0);
-    return FN(select)(FN(lanes_below)(n), q, (vec){0});
-}
-
-/* sum_c q_c (lse - x_c), where q_c is not 0. */
-static REAL FN(row_loss)(const REAL *x, const REAL *t, const REAL *w, REAL max, REAL log_sum, REAL keep, REAL spread,
-                         ptrdiff_t C)
-{
-    double sum = 0;
-    vec q;
-    ROW_SUM(sum, (q = FN(smoothed)(t, w, c, n, keep, spread),
-                  FN(select)(q == 0, (vec){0}, q * ((max - FN(load_upto)(x + c, n, 0)) + log_sum))))
-    return (REAL)sum;
-}
-
-/* sum_c q_c */
-static double FN(row_weight)(const REAL *t, const REAL *w, REAL keep, REAL spread, ptrdiff_t C)
-{
-    double sum = 0;
-    ROW_SUM(sum, FN(smoothed)(t, w, c, n, keep, spread))
-    return sum;
-}
-
-/* A vector of dx = e scale - dloss q. */
-QUERNEL_INLINE vec FN(gradient_at)(const REAL *e, const REAL *t, const REAL *w, ptrdiff_t c, ptrdiff_t n, REAL scale,
-                                   REAL dloss, REAL keep, REAL spread)
-{
-    const vec d = FN(load_upto)(e + c, n, 0) * scale;
-    return t || spread != 0 ? d - FN(smoothed)(t, w, c, n, keep, spread) * dloss : d;
-}
-
-/* dx_c = p_c dloss sum_c q_c - dloss q_c. p = exp(x - lse) is divided by its own sum, which is 1 but for the
- * rounding of lse: with logits near 1e8 that is the difference between 1 and 0.5. `e` is room for a row where dx is to
- * be streamed, dx itself elsewhere. */
-static void FN(row_gradient)(REAL *dx, REAL *e, const REAL *x, const REAL *t, const REAL *w, REAL lse, REAL dloss,
-                             double weight, REAL keep, REAL spread, ptrdiff_t C)
-{
-    const REAL scale = (REAL)((double)dloss * weight / FN(row_exp)(e, x, lse, C));
-    ptrdiff_t c = 0;
-    if (e != dx) { /* up to where a vector may be streamed, and on from there */
-        const ptrdiff_t head = (ptrdiff_t)(-((uintptr_t)dx / sizeof(REAL)) % (size_t)VL);
-        c = head < C ? head : C;
-        if (c) FN(store_upto)(dx, FN(gradient_at)(e, t, w, 0, c, scale, dloss, keep, spread), c);
-        for (; c + VL <= C; c += VL) FN(stream)(dx + c, FN(gradient_at)(e, t, w, c, VL, scale, dloss, keep, spread));
+    REAL max, *e = !scratch ? dx : before->C && before->e == scratch ? scratch + (C + VL - 1) / VL * VL : scratch;
+    double sum, far = 0, weight = rest;
+    vec term;
+    if (dx) {
+        max = FN(hmax)(FN(lane_max)(x, C));
+        sum = FN(row_exp)(e, x, max, C, before);
+        FN(finish_row)(before);
+    } else
+        sum = (double)FN(row_sum_exp)(&max, x, C);
+    if (!FN(label_alone)(q))
+        ROW_SUM(far,
+                (term = FN(q_at)(q, c, n), FN(select)(term == 0, (vec){0}, term * (max - FN(load_upto)(x + c, n, 0)))))
+    if (q->t) ROW_SUM(weight, FN(q_at)(q, c, n))
+    weight += (double)q->hit;
+    if (dx) {
+        *before = (struct FN(writer)){dx, e, *q, (REAL)((double)v * weight / sum), v, 0, C};
+        if (scratch)
+            FN(begin_row)(before);
+        else
+            FN(finish_row)(before);
     }
-    for (; c + VL <= C; c += VL) FN(store)(dx + c, FN(gradient_at)(e, t, w, c, VL, scale, dloss, keep, spread));
-    if (c < C) FN(store_part)(dx + c, FN(gradient_at)(e, t, w, c, C - c, scale, dloss, keep, spread), C - c);
+    return (struct FN(parts)){(REAL)sum, FN(far_at)(q, x, max) + (REAL)far, (REAL)weight};
 }
 
-static void FN(softmax_xent_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
+/* Rows go by as many as a vector has lanes, for one logarithm of all their sums. Everything else of a row is done while
+ * it is in the nearest caches, and exp taken once of each element. */
+static void FN(softmax_xent)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
 {
-    (void)scratch;
     const struct softmax_xent_args *a = args;
     const ptrdiff_t C = a->C;
-    const REAL *w = a->w_c, keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
-    for (ptrdiff_t r = lo; r < hi; r++) {
-        const REAL *x = (const REAL *)a->x_rc + r * C;
-        const int64_t label = a->label_r[r];
-        REAL max, loss = 0;
-        const REAL log_sum = FN(row_lse)(&max, x, C);
-        if (a->has_ignore && label == a->ignore) {
-            loss = 0;
-        } else if (label < 0 || label >= C) {
-            loss = (REAL)NAN; /* seen, where skipping it would not be */
-        } else {
-            const REAL q = w ? keep * w[label] : keep;
-            if (q != 0) loss = q * ((max - x[label]) + log_sum);
-            if (spread != 0) loss += FN(row_loss)(x, NULL, w, max, log_sum, 0, spread, C);
+    const REAL keep = (REAL)(1 - a->smoothing);
+    struct FN(target) q = {NULL, a->w_c, keep, (REAL)(a->smoothing / (double)C), 0, -1};
+    struct FN(writer) before = {0};
+    double rest = 0; /* sum_c q_c without the label, the same for all rows that have one */
+    if (a->label_r && !FN(label_alone)(&q)) ROW_SUM(rest, FN(q_at)(&q, c, n))
+    for (ptrdiff_t block = lo; block < hi; block += VL) {
+        const ptrdiff_t rows = hi - block < VL ? hi - block : VL;
+        const vec v_ =
+            a->v_r ? FN(load_upto)((const REAL *)a->v_r + block, rows, 0) * (REAL)a->scale : FN(splat)((REAL)a->scale);
+        vec sum = FN(splat)(1), far = {0}, weight = {0};
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t r = block + i;
+            const REAL *x = (const REAL *)a->x_rc + r * C;
+            REAL *dx = a->dx_rc ? (REAL *)a->dx_rc + r * C : NULL;
+            if (a->label_r) {
+                q.label = a->label_r[r];
+                const int ignored = a->has_ignore && q.label == a->ignore;
+                if (ignored || q.label < 0 || q.label >= C) {
+                    far[i] = ignored ? 0 : (REAL)NAN;                /* seen, where skipping it would not be */
+                    if (dx) memset(dx, 0, (size_t)C * sizeof(REAL)); /* the loss tells; parameters stay well */
+                    continue;
+                }
+                q.hit = q.w ? keep * q.w[q.label] : keep;
+            } else
+                q.t = (const REAL *)a->t_rc + r * C;
+            const struct FN(parts) row = C <= VL ? FN(xent_short)(dx, x, &q, v_[i], C)
+                                                 : FN(xent_long)(&before, dx, scratch, x, &q, rest, v_[i], C);
+            sum[i] = row.sum;
+            far[i] = row.far;
+            weight[i] = row.weight;
         }
-        ((REAL *)a->lse_r)[r] = max + log_sum;
-        ((REAL *)a->loss_r)[r] = loss;
+        const vec loss = v_ * FN(select)(weight == 0, far, far + weight * FN(vlog)(sum));
+        FN(store_upto)((REAL *)a->loss_r + block, loss, rows);
     }
-}
-
-static void FN(softmax_xent_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    const struct softmax_xent_args *a = args;
-    const ptrdiff_t C = a->C;
-    const REAL *w = a->w_c, keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
-    const double spread_weight = spread != 0 ? FN(row_weight)(NULL, w, 0, spread, C) : 0;
-    for (ptrdiff_t r = lo; r < hi; r++) {
-        const REAL *x = (const REAL *)a->x_rc + r * C;
-        REAL *restrict dx = (REAL *)a->dx_rc + r * C;
-        const REAL lse = ((const REAL *)a->lse_r)[r], dloss = ((const REAL *)a->dloss_r)[r];
-        const int64_t label = a->label_r[r];
-        if ((a->has_ignore && label == a->ignore) || label < 0 || label >= C) {
-            memset(dx, 0, (size_t)C * sizeof(REAL)); /* the loss tells of a bad label; parameters stay well */
-            continue;
-        }
-        const REAL q = w ? keep * w[label] : keep;
-        const double weight = (double)q + spread_weight;
-        if (C <= VL && spread == 0) {
-            const vec e = FN(exp_below)(FN(load_upto)(x, C, NEG_INF) - lse);
-            const REAL scale = (REAL)((double)dloss * weight / (double)FN(hsum)(e));
-            const ivec hit = FN(lanes_below)(label + 1) & ~FN(lanes_below)(label);
-            FN(store_upto)(dx, e * scale - FN(select)(hit, FN(splat)(dloss * q), (vec){0}), C);
-        } else {
-            REAL *e = scratch ? scratch : dx;
-            FN(row_gradient)(dx, e, x, NULL, w, lse, dloss, weight, 0, spread, C);
-            dx[label] -= dloss * q;
-        }
-    }
-    if (scratch) FN(stream_end)();
-}
-
-static void FN(softmax_xent_soft_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    (void)scratch;
-    const struct softmax_xent_args *a = args;
-    const ptrdiff_t C = a->C;
-    const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
-    for (ptrdiff_t r = lo; r < hi; r++) {
-        const REAL *x = (const REAL *)a->x_rc + r * C, *t = (const REAL *)a->t_rc + r * C;
-        REAL max;
-        const REAL log_sum = FN(row_lse)(&max, x, C);
-        ((REAL *)a->lse_r)[r] = max + log_sum;
-        ((REAL *)a->loss_r)[r] = FN(row_loss)(x, t, a->w_c, max, log_sum, keep, spread, C);
-    }
-}
-
-static void FN(softmax_xent_soft_backward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
-{
-    const struct softmax_xent_args *a = args;
-    const ptrdiff_t C = a->C;
-    const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / (double)C);
-    for (ptrdiff_t r = lo; r < hi; r++) {
-        const REAL *t = (const REAL *)a->t_rc + r * C;
-        REAL *dx = (REAL *)a->dx_rc + r * C, *e = scratch ? scratch : dx;
-        const REAL lse = ((const REAL *)a->lse_r)[r], dloss = ((const REAL *)a->dloss_r)[r];
-        FN(row_gradient)(dx, e, (const REAL *)a->x_rc + r * C, t, a->w_c, lse, dloss,
-                         FN(row_weight)(t, a->w_c, keep, spread, C), keep, spread, C);
-    }
+    FN(finish_row)(&before);
     if (scratch) FN(stream_end)();
 }
 

@@ -173,11 +173,8 @@ def test_softmax(function, kind):
 @pytest.mark.parametrize("kind", LOGITS[:2])
 @pytest.mark.parametrize("target", ["int64", "soft"])
 def test_cross_entropy(target, kind):
-    forward, backward = softmax.xent(11, 37, target)
-    x, args = _logits(kind, (11, 37)), drawn(backward)
-    check(forward, [x, *args[3:]])
-    _, lse = getattr(reference, forward.function)(x.astype(float), *args[3:])
-    check(backward, [args[0], x, lse.astype(np.float32), *args[3:]])
+    for case in softmax.xent(11, 37, target):
+        check(case, [_logits(kind, (11, 37)), *drawn(case)[1:]])
 
 
 @pytest.mark.parametrize("bias", [-200.0, -40.0, 40.0, 200.0, "both"])

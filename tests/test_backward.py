@@ -86,6 +86,12 @@ def activation(B: Any, a: list[Any], out: list[Any], d: list[Any]) -> dict[int, 
     return {0: B.activation_backward(d[0], saved, *a[1:])}
 
 
+def cross_entropy(gradient, args, dloss):
+    """The gradient is made with weights of the rows: dloss is one more."""
+    *others, row_weight, scale = args
+    return {0: gradient(*others, dloss[0] if row_weight is None else dloss[0] * row_weight, scale)[1]}
+
+
 PAIRS = [
     Pair("conv2d_forward", conv, suits=lambda a: a[7] == "linear"),
     Pair("max_pool2d_forward", lambda B, a, out, d: {0: B.max_pool2d_backward(d[0], out[1], a[0].shape, *a[1:])},
@@ -96,9 +102,8 @@ PAIRS = [
     Pair("lstm_cell_forward", lstm_cell, outputs=2),
     Pair("softmax_forward", lambda B, a, out, d: {0: B.softmax_backward(d[0], out[0])}),
     Pair("log_softmax_forward", lambda B, a, out, d: {0: B.log_softmax_backward(d[0], out[0])}),
-    Pair("softmax_xent_forward", lambda B, a, out, d: {0: B.softmax_xent_backward(d[0], a[0], out[1], *a[1:])}),
-    Pair("softmax_xent_soft_forward",
-         lambda B, a, out, d: {0: B.softmax_xent_soft_backward(d[0], a[0], out[1], *a[1:])}),
+    Pair("softmax_xent_forward", lambda B, a, out, d: cross_entropy(B.softmax_xent_gradient, a, d)),
+    Pair("softmax_xent_soft_forward", lambda B, a, out, d: cross_entropy(B.softmax_xent_soft_gradient, a, d)),
     Pair("activation_forward", activation, away=off_zero, suits=lambda a: bool((abs(a[0]) < 20).all())),
     Pair("im2col", lambda B, a, out, d: {0: B.col2im(d[0], a[0].shape, *a[1:])}),
     Pair("col2im", lambda B, a, out, d: {0: B.im2col(d[0], *a[2:])}),

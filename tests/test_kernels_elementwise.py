@@ -151,6 +151,8 @@ def test_refusals():
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="writable"):
         kernels.accumulate(frozen, x)
+    with pytest.raises(ValueError, match="writable"):
+        kernels.scale(frozen, x)
     with pytest.raises(TypeError, match="one type, got float32 and float64"):
         kernels.binary("add", x, np.ones(3))
     with pytest.raises(TypeError, match="float32 or float64"):

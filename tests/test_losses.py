@@ -121,6 +121,45 @@ def test_the_mean_leaves_ignored_samples_out(rng):
     assert loss(np.full(6, -1), qn.tensor(logits)).item() == 0.0
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    "options", [{}, {"ignore_class": 2}, {"label_smoothing": 0.1, "class_weight": [1, 2, 3]}]
+)
+def test_one_operation_gives_what_a_loss_gives_step_by_step(options, reduction, weighted, rng):
+    p, labels = rng.normal(size=(6, 4, 3)), rng.integers(0, 3, (6, 4))
+    weights = rng.uniform(0, 2, 6) if weighted else None
+
+    class Steps(losses.SparseCategoricalCrossentropy):
+        def call(self, y_true, y_pred):
+            return ops.multiply(super().call(y_true, y_pred), 1.0)
+
+    values, grads = [], []
+    for kind in (losses.SparseCategoricalCrossentropy, Steps):
+        x = qn.tensor(p, requires_grad=True)
+        loss = kind(from_logits=True, reduction=reduction, **options)(labels, x, weights)
+        loss.sum().backward()
+        values.append(loss.numpy())
+        grads.append(x.grad.numpy())
+    np.testing.assert_allclose(*values, rtol=1e-12)
+    np.testing.assert_allclose(*grads, rtol=1e-10, atol=1e-15)
+
+
+def test_what_a_subclass_changes_counts(rng):
+    class Doubled(losses.CategoricalCrossentropy):
+        def call(self, y_true, y_pred):
+            return ops.multiply(super().call(y_true, y_pred), 2.0)
+
+    class OverTen(losses.SparseCategoricalCrossentropy):
+        def counted(self, y_true, losses):
+            return 10
+
+    p, labels = rng.normal(size=(5, 3)), rng.integers(0, 3, 5)
+    plain = losses.SparseCategoricalCrossentropy(from_logits=True)(labels, p).item()
+    assert Doubled(from_logits=True)(np.eye(3)[labels], p).item() == pytest.approx(2 * plain)
+    assert OverTen(from_logits=True)(labels, p).item() == pytest.approx(plain / 2)
+
+
 def test_labels_of_one_column_do_not_broadcast(rng):
     y, p = rng.normal(size=8), rng.normal(size=(8, 1))
     expected = ((y - p[:, 0]) ** 2).mean()

@@ -7,6 +7,7 @@ import pytest
 
 import quernel as qn
 from quernel import ops
+from quernel.kernels.memory import memory_stats
 from quernel.testing import check_gradients
 
 
@@ -63,6 +64,90 @@ def test_ignored_rows_have_no_loss_and_no_gradient(rng, ignore_index):
     assert not logits.grad.data[[1, 3]].any() and logits.grad.data[[0, 2]].all()
 
 
+def test_ignored_rows_have_no_gradient_even_of_an_infinite_one():
+    logits = qn.tensor(np.zeros((2, 3)), requires_grad=True)
+    ops.softmax_cross_entropy(logits, [0, 7], ignore_index=7).backward([1.0, np.inf])
+    assert logits.grad.data[0].all() and not logits.grad.data[1].any()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(4,), (6, 4), (2, 3, 4)])
+def test_one_number_for_all_rows(rng, shape, weighted, options):
+    logits, labels = rng.normal(size=shape), rng.integers(0, 4, shape[:-1])
+    if weighted:
+        options = {**options, "sample_weight": rng.uniform(0, 2, shape[:-1])}
+    for target in (labels, np.eye(4)[labels], rng.uniform(0.1, 1.0, shape)):
+        each = ops.softmax_cross_entropy(logits, target, **options).data
+        for reduction in ("sum", "mean"):
+            loss = ops.softmax_cross_entropy(logits, target, **options, reduction=reduction)
+            assert loss.shape == ()
+            np.testing.assert_allclose(loss.data, getattr(each, reduction)(), rtol=1e-12)
+            check_gradients(
+                lambda t, target=target, reduction=reduction: ops.softmax_cross_entropy(
+                    t, target, **options, reduction=reduction
+                ),
+                logits,
+            )
+        check_gradients(lambda t, target=target: ops.softmax_cross_entropy(t, target, **options), logits)
+
+
+def test_the_mean_is_over_rows_that_are_not_ignored(rng):
+    logits, labels = rng.normal(size=(5, 3)), np.array([0, 9, 2, 9, 1])
+    mean = ops.softmax_cross_entropy(logits, labels, ignore_index=9, reduction="mean").item()
+    assert mean == pytest.approx(ops.softmax_cross_entropy(logits, labels, ignore_index=9).data.sum() / 3)
+    nothing = ops.softmax_cross_entropy(logits, [9] * 5, ignore_index=9, reduction="mean")
+    assert nothing.item() == 0
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("dloss", [1.0, 3.0])
+def test_backward_twice_gives_twice_the_gradient(rng, reduction, dloss):
+    x = qn.tensor(rng.normal(size=(5, 7)), requires_grad=True)
+    grads = []
+    for retained in (True, False, False):
+        if len(grads) != 1:
+            loss = ops.softmax_cross_entropy(x, np.arange(5), reduction=reduction)
+            x.grad = None
+        loss.backward(np.full(loss.shape, dloss), retain_graph=retained)
+        grads.append(x.grad.data.copy())
+    np.testing.assert_allclose(grads[1], 2 * grads[0], rtol=1e-14)
+    np.testing.assert_allclose(grads[2], grads[0], rtol=1e-14)
+    with pytest.raises(RuntimeError, match="walked back before"):
+        loss.backward(np.full(loss.shape, dloss))
+
+
+def test_a_gradient_handed_over_is_nobody_elses(rng):
+    """Logits that two losses share: what one backward returned is not written to by the next."""
+    x = qn.tensor(rng.normal(size=(5, 7)), requires_grad=True)
+    one, two = (ops.softmax_cross_entropy(x, labels, reduction="sum") for labels in (np.arange(5), [0] * 5))
+    one.backward(retain_graph=True)
+    kept = x.grad.data.copy()
+    x.grad = None
+    (one + two).backward()
+    x.grad = None
+    ops.softmax_cross_entropy(x, np.arange(5), reduction="sum").backward()
+    np.testing.assert_array_equal(x.grad.data, kept)
+
+
+def test_nothing_is_kept_without_a_gradient():
+    x = qn.tensor(np.zeros((2, 3)), requires_grad=True)
+    with qn.no_grad():
+        assert ops.softmax_cross_entropy(x, [0, 1])._node is None
+    assert ops.softmax_cross_entropy(x.detach(), [0, 1])._node is None
+
+
+def test_training_holds_no_more_than_logits_and_gradient():
+    x = qn.tensor(np.zeros((512, 1024), np.float32), requires_grad=True)
+    labels = np.zeros(512, np.int64)
+    for reduction, dloss in (("mean", np.float32(2)), ("none", np.ones(512, np.float32))):
+        x.grad = None
+        before = memory_stats()["in_use"]
+        loss = ops.softmax_cross_entropy(x, labels, reduction=reduction)
+        loss.backward(dloss)
+        assert x.grad.data.nbytes <= memory_stats()["in_use"] - before < 1.5 * x.grad.data.nbytes
+
+
 def test_labels_of_any_integer_type():
     logits = np.zeros((2, 3))
     for dtype in (np.int8, np.uint8, np.int32, np.int64, np.uint64):
@@ -87,6 +172,8 @@ def test_an_empty_batch():
         ([[0.5, 0.5]] * 2, {}, ValueError, r"probabilities of shape \(2, 3\)"),
         ([[0.5, 0.5, 0.0]] * 2, {"ignore_index": 0}, ValueError, "ignore_index needs integer labels"),
         ([0, 1], {"label_smoothing": 1.5}, ValueError, "label_smoothing from 0 to 1"),
+        ([0, 1], {"reduction": "average"}, ValueError, "reduction 'none', 'sum' or 'mean', got 'average'"),
+        ([0, 1], {"sample_weight": [1.0] * 3}, ValueError, r"broadcasts to \(2,\), one for each row"),
         ([0, 1], {"class_weight": [1.0]}, ValueError, "one class weight for each of 3 classes"),
     ],
     ids=str,
@@ -101,6 +188,10 @@ def test_other_wrong_use():
         ops.softmax_cross_entropy(np.zeros((2, 0)), [0, 0])
     with pytest.raises(ValueError, match=r"detach"):
         ops.softmax_cross_entropy(np.zeros((2, 3)), qn.ones((2, 3), requires_grad=True))
+    with pytest.raises(ValueError, match=r"sample weights.*detach"):
+        ops.softmax_cross_entropy(np.zeros((2, 3)), [0, 0], sample_weight=qn.ones(2, requires_grad=True))
+    with pytest.raises(ValueError, match="empty batch"):
+        ops.softmax_cross_entropy(np.zeros((0, 3)), np.zeros(0, np.int64), reduction="mean")
     with pytest.raises(ValueError, match="empty"):
         ops.softmax(np.zeros((2, 0)))
     with pytest.raises(ValueError, match="at least one axis"):

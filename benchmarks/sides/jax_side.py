@@ -18,7 +18,7 @@ from .quernel_side import AGREEMENT_STEPS
 
 def _cross_entropy(logits: Any, target: Any) -> Any:
     picked = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
-    return jax.nn.logsumexp(logits, axis=1) - picked
+    return (jax.nn.logsumexp(logits, axis=1) - picked).mean()
 
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7  # as on the other sides

@@ -35,7 +35,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "global_pool": lambda x: ops.global_average_pool2d(x),
     "batch_norm": _batch_norm,
     "lstm": lambda x, kernel, recurrent_kernel, bias: ops.lstm(x, kernel, recurrent_kernel, bias)[0],
-    "cross_entropy": lambda logits, target: ops.softmax_cross_entropy(logits, target),
+    "cross_entropy": lambda logits, target: ops.softmax_cross_entropy(logits, target, reduction="mean"),
     "activation": lambda x, activation: ops.activation(x, activation),
     "dropout": lambda x, rate: ops.dropout(x, rate, True),
     "add": lambda a, b: ops.add(a, b),

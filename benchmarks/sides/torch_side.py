@@ -58,7 +58,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "global_pool": lambda x: x.mean((2, 3)),
     "batch_norm": _batch_norm,
     "lstm": _lstm,
-    "cross_entropy": lambda logits, target: F.cross_entropy(logits, target, reduction="none"),
+    "cross_entropy": lambda logits, target: F.cross_entropy(logits, target),
     "activation": lambda x, activation: ACTIVATIONS[activation](x),
     "dropout": lambda x, rate: F.dropout(x, rate, True),
     "add": lambda a, b: torch.add(a, b),

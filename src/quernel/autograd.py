@@ -27,7 +27,7 @@ import numpy as np
 from quernel import backend as B
 from quernel.tensor import Tensor, wrap
 
-__all__ = ["Node", "is_grad_enabled", "mark_changed", "no_grad", "run_backward"]
+__all__ = ["Node", "graph_is_kept", "is_grad_enabled", "mark_changed", "no_grad", "run_backward"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _new = Tensor.__new__
@@ -36,6 +36,7 @@ _clock = count(1)  # numbers nodes (and changes of leaves) in the order they hap
 
 class _Mode(threading.local):
     enabled = True
+    graph_is_kept = False
 
 
 _mode = _Mode()
@@ -44,6 +45,14 @@ _mode = _Mode()
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded (in this thread)."""
     return _mode.enabled
+
+
+def graph_is_kept() -> bool:
+    """Whether the present backward pass (in this thread) may be followed by another over the same nodes.
+
+    If not, a node may write to what it saved, and give it away.
+    """
+    return _mode.graph_is_kept
 
 
 class no_grad:
@@ -237,6 +246,7 @@ def run_backward(root: Tensor, dout: np.ndarray, retain_graph: bool = False) -> 
         return
     nodes = _recorded(node)
     node.dout = dout
+    before, _mode.graph_is_kept = _mode.graph_is_kept, retain_graph
     try:
         for node in nodes:
             dout = node.dout
@@ -249,6 +259,8 @@ def run_backward(root: Tensor, dout: np.ndarray, retain_graph: bool = False) -> 
         for node in nodes:  # what is left must not be added to the next backward
             node.dout = None
         raise
+    finally:
+        _mode.graph_is_kept = before
 
 
 def _pull(node: Node, dout: Any) -> None:

@@ -99,6 +99,8 @@ def categorical_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     class_weight: Any = None,
+    sample_weight: Any = None,
+    reduction: str = "none",
 ) -> Tensor:
     """``-sum(y_true * log(p))`` over the last axis: ``(..., classes)`` to ``(...)``.
 
@@ -109,6 +111,7 @@ def categorical_crossentropy(
         Probabilities that do not sum to 1 are scaled to do so, as in Keras.
     label_smoothing : the labels become ``(1 - s) * y_true + s / classes``.
     class_weight : a weight for each class, a sequence or a dict; each term of the sum gets its own.
+    sample_weight, reduction : as a `Loss` takes them, in one operation; default: the loss of each sample.
 
     Raises
     ------
@@ -124,13 +127,15 @@ def categorical_crossentropy(
             f"got {labels.shape}; for class numbers use sparse_categorical_crossentropy"
         )
     check_probabilities(where, "y_true", as_tensor(labels), "labels are probabilities: one-hot or soft")
-    weights = None if class_weight is None else class_weights(where, class_weight, y_pred.shape[-1])
-    return ops.softmax_cross_entropy(
-        _logits(where, y_pred, from_logits),
+    return _softmax_cross_entropy(
+        where,
         as_tensor(labels, y_pred.dtype),
-        class_weight=weights,
+        y_pred,
+        from_logits,
+        class_weight,
+        sample_weight,
+        reduction,
         label_smoothing=label_smoothing,
-        where=where,
     )
 
 
@@ -141,13 +146,15 @@ def sparse_categorical_crossentropy(
     ignore_class: int | None = None,
     label_smoothing: float = 0.0,
     class_weight: Any = None,
+    sample_weight: Any = None,
+    reduction: str = "none",
 ) -> Tensor:
     """``-log(p[y_true])``: labels ``(...)`` and predictions ``(..., classes)`` to ``(...)``.
 
     Parameters
     ----------
     y_true : integers from 0 to ``classes - 1``, ``(...)`` or ``(..., 1)``.
-    y_pred, label_smoothing, class_weight : as in `categorical_crossentropy`.
+    y_pred, label_smoothing, class_weight, sample_weight, reduction : as in `categorical_crossentropy`.
     ignore_class : a label whose samples have loss 0 (padding); it may lie outside the range.
 
     Raises
@@ -158,14 +165,36 @@ def sparse_categorical_crossentropy(
     where = "sparse_categorical_crossentropy"
     y_pred = class_scores(where, y_pred)
     labels = class_numbers(where, y_true, y_pred.shape)
-    weights = None if class_weight is None else class_weights(where, class_weight, y_pred.shape[-1])
+    return _softmax_cross_entropy(
+        where,
+        labels,
+        y_pred,
+        from_logits,
+        class_weight,
+        sample_weight,
+        reduction,
+        label_smoothing=label_smoothing,
+        ignore_index=ignore_class,
+    )
+
+
+def _softmax_cross_entropy(
+    where: str, labels: Any, y_pred: Tensor, from_logits: bool, class_weight: Any, sample_weight: Any,
+    reduction: str, **options: Any,
+) -> Tensor:  # fmt: skip
+    """`ops.softmax_cross_entropy` of checked labels and predictions; weights are checked here."""
+    if class_weight is not None:
+        class_weight = class_weights(where, class_weight, y_pred.shape[-1])
+    if sample_weight is not None:
+        sample_weight = sample_weights(where, sample_weight, y_pred.shape[:-1], y_pred.dtype)
     return ops.softmax_cross_entropy(
         _logits(where, y_pred, from_logits),
         labels,
-        class_weight=weights,
-        ignore_index=ignore_class,
-        label_smoothing=label_smoothing,
+        class_weight,
+        sample_weight=sample_weight,
+        reduction="mean" if reduction == "sum_over_batch_size" else reduction,
         where=where,
+        **options,
     )
 
 
@@ -218,6 +247,31 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+class _SoftmaxLoss(Loss):
+    """A loss that one operation makes, weights and reduces."""
+
+    def reduced(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
+        """What calling the loss gives."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        """``(..., classes)`` to ``(...)``."""
+        return self.reduced(y_true, y_pred, None, "none")
+
+    def counted(self, y_true: Any, losses: Tensor) -> int:
+        """The samples whose label is not ignored."""
+        ignored = getattr(self, "ignore_class", None)
+        return losses.size if ignored is None else int((as_array(y_true) != ignored).sum())
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        cls = type(self)
+        if cls.call is not _SoftmaxLoss.call or cls.counted is not _SoftmaxLoss.counted:
+            return super().__call__(
+                y_true, y_pred, sample_weight
+            )  # a subclass of the user's changes one of them
+        return self.reduced(y_true, y_pred, sample_weight, self.reduction)
 
 
 class FunctionLoss(Loss):
@@ -273,16 +327,16 @@ class BinaryCrossentropy(Loss):
         return binary_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing, self.class_weight)
 
 
-class CategoricalCrossentropy(BinaryCrossentropy):
+class CategoricalCrossentropy(_SoftmaxLoss, BinaryCrossentropy):
     """See `categorical_crossentropy`."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Tensor:
-        """``(..., classes)`` to ``(...)``."""
+    def reduced(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
+        """``(..., classes)`` to one number, or to ``(...)``."""
         options = (self.from_logits, self.label_smoothing, self.class_weight)
-        return categorical_crossentropy(y_true, y_pred, *options)
+        return categorical_crossentropy(y_true, y_pred, *options, sample_weight, reduction)
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_SoftmaxLoss):
     """See `sparse_categorical_crossentropy`; the mean is over the samples that are not ignored."""
 
     def __init__(
@@ -299,17 +353,10 @@ class SparseCategoricalCrossentropy(Loss):
         self.from_logits, self.ignore_class = from_logits, ignore_class
         self.label_smoothing, self.class_weight = label_smoothing, class_weight
 
-    def call(self, y_true: Any, y_pred: Any) -> Tensor:
-        """``(...)`` and ``(..., classes)`` to ``(...)``."""
-        return sparse_categorical_crossentropy(
-            y_true, y_pred, self.from_logits, self.ignore_class, self.label_smoothing, self.class_weight
-        )
-
-    def counted(self, y_true: Any, losses: Tensor) -> int:
-        """The samples whose label is not ignored."""
-        return (
-            losses.size if self.ignore_class is None else int((as_array(y_true) != self.ignore_class).sum())
-        )
+    def reduced(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
+        """``(...)`` and ``(..., classes)`` to one number, or to ``(...)``."""
+        options = (self.from_logits, self.ignore_class, self.label_smoothing, self.class_weight)
+        return sparse_categorical_crossentropy(y_true, y_pred, *options, sample_weight, reduction)
 
 
 _CLASSES = (

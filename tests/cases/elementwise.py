@@ -115,6 +115,14 @@ def accumulate(shape: Shape) -> Case:
     )  # fmt: skip
 
 
+def scale(shape: Shape, x: Shape) -> Case:
+    return Case(
+        "scale", f"{_name(shape)}-{_name(x)}", lambda d: [d.normal(*shape), d.normal(*x)], relative(1),
+        in_place=(0,),
+        flops=size(*shape), elements=2 * size(*shape) + size(*x),
+    )  # fmt: skip
+
+
 def _name(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
@@ -157,4 +165,7 @@ CASES = [
       (-1, 1))
       for data in ("normal", "special")),
     *(accumulate(s) for s in SHAPES),
+    *(scale(s, x) for s in SHAPES for x in dict.fromkeys((s, s[-1:], ()))),
+    *(scale((r, c), (r, 1)) for r, c in ((5, 7), (65, 129), (0, 3), (3, 0))),
+    scale(LARGE[1], (*LARGE[1][:2], 1)),
 ]  # fmt: skip

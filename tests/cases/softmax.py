@@ -95,59 +95,59 @@ def _target(d: Draw, r: int, c: int, target: str) -> Array:
 def _options(
     d: Draw, r: int, c: int, target: str, weighted: bool, ignore: int | None, smoothing: float
 ) -> list[Any]:
-    class_weight = d.uniform(0.2, 2.0, c) if weighted else None
+    """All arguments but the logits; `weighted` weights classes and rows."""
     soft = target in ("onehot", "soft")
     labels = _target(d, r, c, target)
-    return [labels, class_weight, smoothing] if soft else [labels, class_weight, ignore, smoothing]
+    weights = [d.uniform(0.2, 2.0, c), d.uniform(0.0, 2.0, r)] if weighted else [None, None]
+    scale = 1 / max(r, 1) if weighted else 1.0
+    return [labels, weights[0], *([] if soft else [ignore]), smoothing, weights[1], scale]
 
 
 def _weights(x: Array, options: Sequence[Any]) -> Array:
-    """Sum over classes of |q|·(|lse| + |x|) is all that a row's loss is made of: the q as an array (R, C)."""
-    target, class_weight, smoothing = options[0], options[1], options[-1]
+    """v q, (R, C): a row's loss is made of v q (lse - x)."""
+    target, class_weight, (smoothing, row_weight, scale) = options[0], options[1], options[-3:]
     classes = x.shape[1]
     if target.ndim == 1:
         target = (target[:, None] == np.arange(classes)).astype(float)
     q = (1 - smoothing) * np.abs(target) + smoothing / max(classes, 1)
-    return q if class_weight is None else q * class_weight
+    v = scale if row_weight is None else scale * np.abs(row_weight[:, None])
+    return v * (q if class_weight is None else q * class_weight)
 
 
 def _xent_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
-    x, q, lse = args[0], _weights(args[0], args[1:]), np.abs(outputs[1])
+    x, q = args[0], _weights(args[0], args[1:])
+    with np.errstate(all="ignore"):
+        lse = np.abs((x - R.log_softmax_forward(x)).max(axis=1, initial=-np.inf, where=np.isfinite(x)))
     d_lse = gamma(x.shape[1], eps) + FEW * eps * (1 + lse + _largest(x)[:, 0])
-    return [(q * (d_lse[:, None] + FEW * eps * (_finite(x) + lse[:, None]))).sum(axis=1) * 2, d_lse]
+    return [(q * (d_lse[:, None] + FEW * eps * (_finite(x) + lse[:, None]))).sum(axis=1) * 2]
 
 
-def _xent_backward_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
-    dloss, x, lse = args[:3]
-    q, p = _weights(x, args[3:]), np.exp(x - lse[:, None])
-    relative = _relative(x, eps) + eps * FEW * (1 + np.abs(lse[:, None]) + _finite(x))
-    error = p * relative * q.sum(axis=1, keepdims=True) + FEW * eps * (q + p * q.sum(axis=1, keepdims=True))
-    return [np.abs(dloss)[:, None] * error]
+def _xent_gradient_bound(args: Sequence[Any], outputs: Sequence[Array], eps: float) -> list[Any]:
+    x, q = args[0], _weights(args[0], args[1:])
+    p, total = R.softmax_forward(x), q.sum(axis=1, keepdims=True)
+    error = p * _relative(x, eps) * total + FEW * eps * (q + p * total)
+    return [*_xent_bound(args, outputs, eps), error]
 
 
 def xent(
     r: int, c: int, target: str = "int64", weighted: bool = False, ignore: int | None = None,
     smoothing: float = 0.0, data: str = "normal",
 ) -> list[Case]:  # fmt: skip
-    """Forward and backward of one cross-entropy."""
+    """One cross-entropy: the loss alone, and with its gradient."""
     soft = target in ("onehot", "soft")
     stem = "softmax_xent_soft" if soft else "softmax_xent"
     parts = [f"{r}x{c}-{target}-{data}", "weighted" * weighted, f"ignore{ignore}" * (ignore is not None)]
     name = "-".join(filter(None, [*parts, f"smooth{smoothing}" * bool(smoothing)]))
 
-    def forward(d: Draw) -> list[Any]:
+    def make(d: Draw) -> list[Any]:
         return [_logits(d, r, c, data), *_options(d, r, c, target, weighted, ignore, smoothing)]
 
-    def backward(d: Draw) -> list[Any]:
-        args = forward(d)
-        _, lse = getattr(R, f"{stem}_forward")(*args)
-        return [d.normal(r), args[0], lse, *args[1:]]
-
+    rows = (0, 1, 4 if soft else 5)  # logits, targets, row weights
     return [
-        Case(f"{stem}_forward", name, forward, _xent_bound, flops=5 * size(r, c), elements=size(r, c)),
+        Case(f"{stem}_forward", name, make, _xent_bound, rows=rows, flops=5 * size(r, c), elements=size(r, c)),
         Case(
-            f"{stem}_backward", name, backward, _xent_backward_bound,
-            flops=6 * size(r, c), elements=2 * size(r, c),
+            f"{stem}_gradient", name, make, _xent_gradient_bound, rows=rows,
+            flops=7 * size(r, c), elements=2 * size(r, c),
         ),
     ]  # fmt: skip
 

@@ -63,7 +63,7 @@ static void FN(softmax)(ptrdiff_t R, ptrdiff_t C)
 {
     const ptrdiff_t n = R * C;
     const double terms = (double)C + 32;
-    REAL *y = FN(blank)(n), *dx = FN(blank)(n), *loss = FN(blank)(R), *lse = FN(blank)(R), *x = FN(draw)(n);
+    REAL *y = FN(blank)(n), *dx = FN(blank)(n), *loss = FN(blank)(R), *x = FN(draw)(n);
     int64_t *labels = take((size_t)R * sizeof *labels);
     for (ptrdiff_t i = 0; i < R; i++) labels[i] = below(C);
     for (ptrdiff_t i = 0; i < n; i++) x[i] *= 6;
@@ -81,29 +81,27 @@ static void FN(softmax)(ptrdiff_t R, ptrdiff_t C)
     REAL *t = FN(draw)(n), *w = FN(draw)(C);
     for (ptrdiff_t i = 0; i < n; i++) t[i] = (t[i] + 1) / (REAL)C;
     for (ptrdiff_t i = 0; i < C; i++) w[i] += 1;
-    for (int weighted = 0; weighted < 2; weighted++) {
-        const struct softmax_xent_args e = {.loss_r = loss,
-                                            .lse_r = lse,
-                                            .dx_rc = dx,
-                                            .x_rc = x,
-                                            .dloss_r = FN(draw)(R),
-                                            .label_r = labels,
-                                            .t_rc = t,
-                                            .w_c = weighted ? w : NULL,
-                                            .C = C,
-                                            .smoothing = weighted ? 0.1 : 0,
-                                            .ignore = 1,
-                                            .has_ignore = weighted};
-        run(THIS, K_softmax_xent_forward, &e, R, 0);
-        result(THIS, loss, R, 8 * terms, 8, "cross-entropy %td x %td weighted %d", R, C, weighted);
-        result(THIS, lse, R, terms, 8, "cross-entropy lse %td x %td weighted %d", R, C, weighted);
-        run(THIS, K_softmax_xent_backward, &e, R, weighted * FN(scratch)(C)); /* scratch: past the caches */
-        result(THIS, dx, n, 8 * terms, 0, "cross-entropy dx %td x %td weighted %d", R, C, weighted);
-        run(THIS, K_softmax_xent_soft_forward, &e, R, 0);
-        result(THIS, loss, R, 8 * terms, 8, "soft cross-entropy %td x %td weighted %d", R, C, weighted);
-        run(THIS, K_softmax_xent_soft_backward, &e, R, weighted * FN(scratch)(C));
-        result(THIS, dx, n, 8 * terms, 0, "soft cross-entropy dx %td x %td weighted %d", R, C, weighted);
-    }
+    const REAL *v = FN(draw)(R);
+    for (int weighted = 0; weighted < 2; weighted++)
+        for (int soft = 0; soft < 2; soft++) {
+            struct softmax_xent_args e = {.loss_r = loss,
+                                          .x_rc = x,
+                                          .label_r = soft ? NULL : labels,
+                                          .t_rc = soft ? t : NULL,
+                                          .w_c = weighted ? w : NULL,
+                                          .v_r = weighted ? v : NULL,
+                                          .C = C,
+                                          .smoothing = weighted ? 0.1 : 0,
+                                          .scale = weighted ? 0.5 : 1,
+                                          .ignore = 1,
+                                          .has_ignore = weighted};
+            run(THIS, K_softmax_xent, &e, R, 0);
+            result(THIS, loss, R, 8 * terms, 8, "cross-entropy %td x %td weighted %d soft %d", R, C, weighted, soft);
+            e.dx_rc = dx;
+            run(THIS, K_softmax_xent, &e, R, weighted * FN(scratch)(2 * (C + 16))); /* scratch: past the caches */
+            result(THIS, loss, R, 8 * terms, 8, "cross-entropy %td x %td weighted %d soft %d", R, C, weighted, soft);
+            result(THIS, dx, n, 8 * terms, 0, "cross-entropy dx %td x %td weighted %d soft %d", R, C, weighted, soft);
+        }
     done();
 }
 

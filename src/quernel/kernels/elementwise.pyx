@@ -11,7 +11,7 @@ from quernel.kernels.memory cimport real_of
 
 cnp.import_array()
 
-__all__ = ["accumulate", "binary", "clip", "compare", "unary", "where"]
+__all__ = ["accumulate", "binary", "clip", "compare", "scale", "unary", "where"]
 
 cdef extern from "kernels.h":
     enum:
@@ -148,20 +148,29 @@ def clip(x, low, high):
     return y
 
 
-def accumulate(target, x):
+cdef update(str op, int id, target, x):
+    """target = target op x, in place; x broadcasts to it."""
     cdef cnp.ndarray x_ = behaved(x), target_
     cdef int real
     cdef map_args m
     cdef list operands
     if not isinstance(target, cnp.ndarray) or not cnp.PyArray_ISWRITEABLE(target):
-        raise ValueError("accumulate: the target must be a writable array")
+        raise ValueError("accumulate and scale: the target must be a writable array")
     if not cnp.PyArray_ISCARRAY(target) or np.may_share_memory(target, x_):
         from quernel.kernels.indexing import assign
-        assign(target, binary("add", target, x_))
+        assign(target, binary(op, target, x_))
         return
     target_ = target
     real = real_of_both(target_, x_)
     operands = [target_, x_]
     map_onto(&m, target_, operands)
     m.stream = False  # the line is in the cache already
-    parallel(K_binary_add, real, &m, sizeof(m), cnp.PyArray_SIZE(target_), GRAIN_ARITHMETIC, 0)
+    parallel(id, real, &m, sizeof(m), cnp.PyArray_SIZE(target_), GRAIN_ARITHMETIC, 0)
+
+
+def accumulate(target, x):
+    update("add", K_binary_add, target, x)
+
+
+def scale(target, x):
+    update("multiply", K_binary_multiply, target, x)

@@ -13,8 +13,8 @@ cnp.import_array()
 
 __all__ = [
     "softmax_forward", "softmax_backward", "log_softmax_forward", "log_softmax_backward",
-    "softmax_xent_forward", "softmax_xent_backward",
-    "softmax_xent_soft_forward", "softmax_xent_soft_backward",
+    "softmax_xent_forward", "softmax_xent_gradient",
+    "softmax_xent_soft_forward", "softmax_xent_soft_gradient",
 ]
 
 cdef extern from "kernels.h":
@@ -29,15 +29,15 @@ cdef extern from "kernels.h":
         Py_ssize_t C
     ctypedef struct softmax_xent_args "struct softmax_xent_args":
         void *loss_r
-        void *lse_r
         void *dx_rc
         const void *x_rc
-        const void *dloss_r
         const int64_t *label_r
         const void *t_rc
         const void *w_c
+        const void *v_r
         Py_ssize_t C
         double smoothing
+        double scale
         int64_t ignore
         int has_ignore
     enum:
@@ -45,16 +45,15 @@ cdef extern from "kernels.h":
         K_softmax_backward
         K_log_softmax_forward
         K_log_softmax_backward
-        K_softmax_xent_forward
-        K_softmax_xent_backward
-        K_softmax_xent_soft_forward
-        K_softmax_xent_soft_backward
+        K_softmax_xent
         STREAM_BYTES
 
 # Elements whose exp takes about 30 microseconds of one core; a row costs about 16 of them beside its own.
 cdef enum:
     GRAIN_ELEMENTS = 1 << 16
     ROW_COST = 16
+cdef enum:
+    CACHE_LINE = 64
 
 
 cdef Py_ssize_t grain_of(Py_ssize_t C) noexcept:
@@ -108,66 +107,61 @@ cdef void *data(cnp.ndarray x):
     return NULL if x is None else cnp.PyArray_DATA(x)
 
 
-cdef run_xent(int id, cnp.ndarray loss, cnp.ndarray lse, cnp.ndarray dx, cnp.ndarray dloss, cnp.ndarray x,
-              labels, soft, class_weight, ignore_index, double label_smoothing):
-    """Any of the four cross-entropy kernels; what a kernel does not use is None."""
-    cdef cnp.ndarray labels_ = None if labels is None else np.require(labels, np.int64, "CA")
+cdef cnp.ndarray ready_labels(x):
+    """x as an aligned C-contiguous array of int64."""
+    if isinstance(x, cnp.ndarray) and cnp.PyArray_TYPE(x) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(x):
+        return x
+    return np.require(x, np.int64, "CA")
+
+
+cdef xent(bint gradient, logits, labels, soft, class_weight, ignore_index, double label_smoothing, row_weight,
+          double scale):
+    """The loss of each row, and with `gradient` that of the logits; labels or soft is None, weights may be."""
+    cdef cnp.ndarray x = ready(logits), loss, dx = None
+    cdef cnp.ndarray labels_ = None if labels is None else ready_labels(labels)
     cdef cnp.ndarray soft_ = None if soft is None else ready(soft)
     cdef cnp.ndarray w = None if class_weight is None else ready(class_weight)
+    cdef cnp.ndarray v = None if row_weight is None else ready(row_weight)
+    cdef int real = real_of(x)
+    cdef Py_ssize_t R = x.shape[0]
     cdef softmax_xent_args a
     cdef size_t scratch = 0
+    a.C = x.shape[1]
+    loss = new_array((R,), real)
+    if gradient:
+        dx = new_array((R, a.C), real)
+        if cnp.PyArray_NBYTES(dx) >= STREAM_BYTES:
+            scratch = 2 * (a.C * cnp.PyArray_ITEMSIZE(dx) + CACHE_LINE)
     a.loss_r = data(loss)
-    a.lse_r = data(lse)
     a.dx_rc = data(dx)
     a.x_rc = data(x)
-    a.dloss_r = data(dloss)
     a.label_r = <const int64_t *> data(labels_)
     a.t_rc = data(soft_)
     a.w_c = data(w)
-    a.C = x.shape[1]
+    a.v_r = data(v)
     a.smoothing = label_smoothing
+    a.scale = scale
     a.has_ignore = ignore_index is not None
     a.ignore = 0 if ignore_index is None else ignore_index
-    if dx is not None and cnp.PyArray_NBYTES(dx) >= STREAM_BYTES:
-        scratch = a.C * cnp.PyArray_ITEMSIZE(dx)
-    parallel(id, real_of(x), &a, sizeof(a), x.shape[0], grain_of(a.C), scratch)
+    parallel(K_softmax_xent, real, &a, sizeof(a), R, grain_of(a.C), scratch)
+    return (loss, dx) if gradient else loss
 
 
-cdef xent_forward(int id, logits, labels, soft, class_weight, ignore_index, label_smoothing):
-    cdef cnp.ndarray x = ready(logits)
-    loss, lse = new_array((len(x),), real_of(x)), new_array((len(x),), real_of(x))
-    run_xent(id, loss, lse, None, None, x, labels, soft, class_weight, ignore_index, label_smoothing)
-    return loss, lse
-
-
-cdef xent_backward(int id, dloss, logits, lse, labels, soft, class_weight, ignore_index, label_smoothing):
-    cdef cnp.ndarray x = ready(logits)
-    dx = new_array(logits.shape, real_of(x))
-    run_xent(
-        id, None, ready(lse), dx, ready(dloss), x, labels, soft, class_weight, ignore_index, label_smoothing
-    )
-    return dx
-
-
-def softmax_xent_forward(logits, target, class_weight, ignore_index, label_smoothing):
-    return xent_forward(
-        K_softmax_xent_forward, logits, target, None, class_weight, ignore_index, label_smoothing
+def softmax_xent_forward(logits, target, class_weight, ignore_index, label_smoothing, row_weight, scale):
+    return xent(
+        False, logits, target, None, class_weight, ignore_index, label_smoothing, row_weight, scale
     )
 
 
-def softmax_xent_backward(dloss, logits, lse, target, class_weight, ignore_index, label_smoothing):
-    return xent_backward(
-        K_softmax_xent_backward, dloss, logits, lse, target, None, class_weight, ignore_index, label_smoothing
+def softmax_xent_gradient(logits, target, class_weight, ignore_index, label_smoothing, row_weight, scale):
+    return xent(
+        True, logits, target, None, class_weight, ignore_index, label_smoothing, row_weight, scale
     )
 
 
-def softmax_xent_soft_forward(logits, target, class_weight, label_smoothing):
-    return xent_forward(
-        K_softmax_xent_soft_forward, logits, None, target, class_weight, None, label_smoothing
-    )
+def softmax_xent_soft_forward(logits, target, class_weight, label_smoothing, row_weight, scale):
+    return xent(False, logits, None, target, class_weight, None, label_smoothing, row_weight, scale)
 
 
-def softmax_xent_soft_backward(dloss, logits, lse, target, class_weight, label_smoothing):
-    return xent_backward(
-        K_softmax_xent_soft_backward, dloss, logits, lse, None, target, class_weight, None, label_smoothing
-    )
+def softmax_xent_soft_gradient(logits, target, class_weight, label_smoothing, row_weight, scale):
+    return xent(True, logits, None, target, class_weight, None, label_smoothing, row_weight, scale)

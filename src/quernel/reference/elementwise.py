@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-__all__ = ["accumulate", "binary", "clip", "compare", "unary", "where"]
+__all__ = ["accumulate", "binary", "clip", "compare", "scale", "unary", "where"]
 
 _UNARY: dict[str, Callable[..., Any]] = {
     "negative": np.negative,
@@ -81,3 +81,8 @@ def clip(x: Array, low: float | None, high: float | None) -> Array:
 def accumulate(target: Array, x: Array) -> None:
     """target += x, in place; both have the same shape."""
     target[...] += x
+
+
+def scale(target: Array, x: Array) -> None:
+    """target *= x, in place; x broadcasts to the shape of target."""
+    target[...] *= x

@@ -3,9 +3,11 @@
 Every row is shifted by its largest logit before exp, so that logits of any size are safe, and a logit of -inf
 is a class of probability 0. A row whose logits are all -inf, or that holds +inf or NaN, gives NaN.
 
-The cross-entropy of row r is ``sum_c q_rc * (lse_r - x_rc)`` with ``q_rc = w_c * t_rc``: w the class weights,
-t the target distribution, smoothed as ``(1 - s) * t + s / C`` (Szegedy et al. 2016, "Rethinking the Inception
-Architecture"), lse the log-sum-exp of the row. Terms whose q is 0 count nothing, even where x is -inf.
+The cross-entropy of row r is ``v_r * sum_c q_rc * (lse_r - x_rc)`` with ``q_rc = w_c * t_rc``: v the row
+weights times a scale, w the class weights, t the target distribution, smoothed as ``(1 - s) * t + s / C``
+(Szegedy et al. 2016, "Rethinking the Inception Architecture"), lse the log-sum-exp of the row. Terms whose q is
+0 count nothing, even where x is -inf. The gradient is made along with it: what a row counts for is known then,
+and exp need not be taken again.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ __all__ = [
     "log_softmax_forward",
     "softmax_backward",
     "softmax_forward",
-    "softmax_xent_backward",
     "softmax_xent_forward",
-    "softmax_xent_soft_backward",
+    "softmax_xent_gradient",
     "softmax_xent_soft_forward",
+    "softmax_xent_soft_gradient",
 ]
 
 # A row of infinities or NaN is the caller's business: NaN comes out, without a warning.
@@ -76,34 +78,57 @@ def _one_hot(
 
 
 @_quiet
-def softmax_xent_soft_forward(
-    logits: np.ndarray, target: np.ndarray, class_weight: np.ndarray | None, label_smoothing: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Loss (R,) and log-sum-exp (R,) of logits (R, C) against targets (R, C), not necessarily of sum 1."""
-    q = _smoothed(target, class_weight, label_smoothing).astype(logits.dtype)
-    shifted, log_sum = _shifted(logits)
-    loss = np.where(q == 0, 0, q * (log_sum - shifted)).sum(axis=1)
-    return loss, logits.max(axis=1, initial=-np.inf) + log_sum[:, 0]
-
-
-@_quiet
-def softmax_xent_soft_backward(
-    dloss: np.ndarray,
+def softmax_xent_soft_gradient(
     logits: np.ndarray,
-    lse: np.ndarray,
     target: np.ndarray,
     class_weight: np.ndarray | None,
     label_smoothing: float,
-) -> np.ndarray:
-    """dlogits (R, C) = dloss * (p * sum_c q - q), p being the softmax of the logits.
+    row_weight: np.ndarray | None,
+    scale: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss (R,) of logits (R, C) against targets (R, C), not necessarily of sum 1, and the gradient of its sum.
 
-    p is exp(logits - lse), divided by its sum, which is 1 but for the rounding of lse (felt when logits are
-    huge).
+    dlogits (R, C) = v * (p * sum_c q - q), p being the softmax of the logits, v row_weight (R,) times scale.
     """
     q = _smoothed(target, class_weight, label_smoothing).astype(logits.dtype)
-    p = np.exp(logits - lse[:, None])
-    p /= p.sum(axis=1, keepdims=True)
-    return dloss[:, None] * (p * q.sum(axis=1, keepdims=True) - q)
+    v = (scale * np.ones(len(logits)) if row_weight is None else scale * row_weight).astype(logits.dtype)
+    shifted, log_sum = _shifted(logits)
+    loss = v * np.where(q == 0, 0, q * (log_sum - shifted)).sum(axis=1)
+    return loss, v[:, None] * (softmax_forward(logits) * q.sum(axis=1, keepdims=True) - q)
+
+
+def softmax_xent_soft_forward(
+    logits: np.ndarray,
+    target: np.ndarray,
+    class_weight: np.ndarray | None,
+    label_smoothing: float,
+    row_weight: np.ndarray | None,
+    scale: float,
+) -> np.ndarray:
+    """The loss (R,) of `softmax_xent_soft_gradient`, alone."""
+    return softmax_xent_soft_gradient(logits, target, class_weight, label_smoothing, row_weight, scale)[0]
+
+
+def softmax_xent_gradient(
+    logits: np.ndarray,
+    target: np.ndarray,
+    class_weight: np.ndarray | None,
+    ignore_index: int | None,
+    label_smoothing: float,
+    row_weight: np.ndarray | None,
+    scale: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss (R,) of logits (R, C) against integer labels (R,), and the gradient (R, C) of its sum.
+
+    The loss of a row labelled ignore_index is 0. Any other label outside 0 ... C-1 gives a loss of NaN, so
+    that it is seen. The gradient of both is 0.
+    """
+    one_hot, kept, bad = _one_hot(target, ignore_index, logits)
+    loss, dlogits = softmax_xent_soft_gradient(
+        logits, one_hot, class_weight, label_smoothing, row_weight, scale
+    )
+    loss = np.where(bad, np.nan, np.where(kept, loss, 0)).astype(logits.dtype)
+    return loss, np.where((kept & ~bad)[:, None], dlogits, 0).astype(logits.dtype)
 
 
 def softmax_xent_forward(
@@ -112,27 +137,10 @@ def softmax_xent_forward(
     class_weight: np.ndarray | None,
     ignore_index: int | None,
     label_smoothing: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Loss (R,) and log-sum-exp (R,) of logits (R, C) against integer labels (R,).
-
-    The loss of a row labelled ignore_index is 0. Any other label outside 0 ... C-1 gives a loss of NaN, so
-    that it is seen, and no gradient.
-    """
-    one_hot, kept, bad = _one_hot(target, ignore_index, logits)
-    loss, lse = softmax_xent_soft_forward(logits, one_hot, class_weight, label_smoothing)
-    return np.where(bad, np.nan, np.where(kept, loss, 0)).astype(logits.dtype), lse
-
-
-def softmax_xent_backward(
-    dloss: np.ndarray,
-    logits: np.ndarray,
-    lse: np.ndarray,
-    target: np.ndarray,
-    class_weight: np.ndarray | None,
-    ignore_index: int | None,
-    label_smoothing: float,
+    row_weight: np.ndarray | None,
+    scale: float,
 ) -> np.ndarray:
-    """dlogits (R, C) = dloss * (p * sum_c q - q); 0 in rows that are ignored or whose label is no class."""
-    one_hot, kept, bad = _one_hot(target, ignore_index, logits)
-    dlogits = softmax_xent_soft_backward(dloss, logits, lse, one_hot, class_weight, label_smoothing)
-    return np.where((kept & ~bad)[:, None], dlogits, 0).astype(logits.dtype)
+    """The loss (R,) of `softmax_xent_gradient`, alone."""
+    return softmax_xent_gradient(
+        logits, target, class_weight, ignore_index, label_smoothing, row_weight, scale
+    )[0]
