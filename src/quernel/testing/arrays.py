@@ -96,4 +96,5 @@ def _same(a: Array, b: Array) -> bool:
     if a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
     bits = np.dtype(f"u{a.itemsize}")
-    return bool(np.all((a.view(bits) == b.view(bits)) | (np.isnan(a) & np.isnan(b))))
+    same = a.view(bits) == b.view(bits)
+    return bool(same.all() or np.all(same | (np.isnan(a) & np.isnan(b))))
