@@ -43,7 +43,7 @@ class conv_algorithm:
     Parameters
     ----------
     name : ``"auto"`` (the default: the fastest by shape), ``"direct"`` (never Winograd, whose error in
-        float32 is 3 to 7 times larger), ``"winograd"`` (for every 3 x 3 and 5 x 5 filter with stride 1),
+        float32 is 4 to 12 times larger), ``"winograd"`` (for every 3 x 3 and 5 x 5 filter with stride 1),
         ``"im2col"`` (the explicit matrix of patches; groups and what Winograd does not admit fall back to
         direct). A layer's own choice (``Conv2D(algorithm=...)``) comes first.
 
