@@ -27,7 +27,7 @@ def _dense(x: Any, w: Weights) -> Any:
 
 
 def _max_pool(x: Any) -> Any:
-    """2x2, what is over at the edge dropped. From four strided images: twice as fast as `reduce_window`."""
+    """2x2, what is over at the edge dropped. From four strided images: steps are faster than by `reduce_window`."""
     h, w = (size // 2 * 2 for size in x.shape[1:3])
     corners = [x[:, i:h:2, j:w:2] for i in (0, 1) for j in (0, 1)]
     return jnp.maximum(jnp.maximum(*corners[:2]), jnp.maximum(*corners[2:]))
