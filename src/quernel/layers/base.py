@@ -129,13 +129,13 @@ class Layer(Tree):
 
         Inputs are Tensors, arrays, lists of numbers; for layers of several inputs, lists or dicts of those.
         """
-        if "built" not in vars(self):
+        if "built" not in self.__dict__:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() first")
         if training is not None and training != self.training:
             with self._mode(training):
                 return self(*inputs, **kwargs)
         try:
-            inputs = tuple(_map(_tensor, x) for x in inputs)
+            inputs = tuple([x if isinstance(x, Tensor) else _map(_tensor, x) for x in inputs])
             if not self.built:
                 if inputs and inputs[0] is None:
                     raise TypeError(
@@ -145,7 +145,7 @@ class Layer(Tree):
                 self._share_dtype()
                 self.build(_map(_batch_shape, inputs[0]) if inputs else ())
                 self.built = True
-            inputs = tuple(_map(self._cast, x) for x in inputs)
+            inputs = tuple([self._cast(x) if isinstance(x, Tensor) else _map(self._cast, x) for x in inputs])
             if self._takes_training:
                 kwargs["training"] = self.training
             return self.call(*inputs, **kwargs)
@@ -156,7 +156,9 @@ class Layer(Tree):
             raise
 
     def _cast(self, x: Any) -> Any:
-        if x is None or (x.dtype.kind != "f" and (self.keeps_integers or self._is_container)):
+        if x is None or x.data.dtype is self.dtype:
+            return x
+        if x.data.dtype.kind != "f" and (self.keeps_integers or self._is_container):
             return x
         return as_tensor(x, self.dtype)
 

@@ -104,7 +104,8 @@ class Dense(Node):
         dz, dbias = bias_backward(dy, y, ctx.activation, ctx.alpha, need_bias, dy)
         dx = dkernel = None
         if need_x:  # z = x kernel
-            dx = B.matmul(dz, kernel, transpose_b=True).reshape(shape)
+            dx = B.matmul(dz, kernel, transpose_b=True)
+            dx = dx if len(shape) == 2 else dx.reshape(shape)
         if need_kernel:
             dkernel = B.matmul(x, dz, transpose_a=True)
         return dx, dkernel, dbias

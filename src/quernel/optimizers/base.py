@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,15 +31,15 @@ def checked(where: object, name: str, value: Any, minimum: float, below: float =
     return float(value)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Batch:
     """What one kernel call updates: parameters of one group, one dtype and one number of updates."""
 
     options: Options
     step: int
-    parameters: list[Parameter] = field(default_factory=list)
-    grads: Arrays = field(default_factory=list)
-    slots: dict[str, Arrays] = field(default_factory=dict)
+    parameters: list[Parameter]
+    grads: Arrays
+    slots: dict[str, Arrays]
 
 
 class Optimizer:
@@ -95,6 +96,7 @@ class Optimizer:
         self.iterations = 0  # steps done
         self.param_groups: list[dict[str, Any]] = []
         self.slots_of: dict[int, dict[str, np.ndarray]] = {}  # arrays of each parameter, by its id
+        self._last_options: dict[int, tuple[Any, ...]] = {}  # of each group, as last checked
         self.updates_of: dict[int, int] = {}  # how often each parameter was updated, by its id
         self._hyper: dict[tuple[object, ...], np.ndarray] = {}  # stays where it is: programs point at it
         self.check(self.current({}))
@@ -225,10 +227,13 @@ class Optimizer:
         self._clip([g for batch in batches.values() for g in batch.grads])
         for key, batch in batches.items():
             hyper = self.hyper(batch.options, batch.step)
-            memory = self._hyper.setdefault(key, np.empty(len(hyper)))
+            memory = self._hyper.get(key)
+            if memory is None:
+                memory = self._hyper[key] = np.empty(len(hyper))
             memory[:] = hyper
             self.update([p.data for p in batch.parameters], batch.grads, batch.slots, memory)
-            self.updates_of |= dict.fromkeys(map(id, batch.parameters), batch.step)
+            for p in batch.parameters:
+                self.updates_of[id(p)] = batch.step
         self.iterations += 1
         updated = [p for batch in batches.values() for p in batch.parameters]
         for p in updated:
@@ -249,23 +254,33 @@ class Optimizer:
         """What is to be updated, gathered so that one kernel call serves as many parameters as possible."""
         batches: dict[tuple[object, ...], _Batch] = {}
         for index, group in enumerate(self.param_groups):
-            options = self.current(group)
-            self.check(options)
+            options = self._checked(index, self.current(group))
             names = self.slots(options)
             for p in group["params"]:
-                if p.grad is None or not p.trainable:
+                if p.grad is None or not p._requires_grad:
                     continue
-                step = self.updates_of.get(id(p), 0) + 1
+                number = id(p)
+                step = self.updates_of.get(number, 0) + 1
                 key = (index, p.data.dtype.char, step - self.iterations)
                 batch = batches.get(key)
                 if batch is None:
-                    batch = batches[key] = _Batch(options, step, slots={slot: [] for slot in names})
+                    batch = batches[key] = _Batch(options, step, [], [], {slot: [] for slot in names})
                 batch.parameters.append(p)
                 batch.grads.append(self._gradient(p))
-                kept = self.slots_of.setdefault(id(p), {})
+                kept = self.slots_of.get(number)
+                if kept is None:
+                    kept = self.slots_of[number] = {}
                 for slot, arrays in batch.slots.items():
                     arrays.append(self._slot(p, kept, slot))
         return batches
+
+    def _checked(self, index: int, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a group, checked unless they are the very objects that were checked before."""
+        last = self._last_options.get(index)
+        if last is None or not all(map(is_, options.values(), last)):
+            self.check(options)
+            self._last_options[index] = tuple(options.values())
+        return options
 
     def _gradient(self, p: Parameter) -> np.ndarray:
         if not isinstance(p.grad, Tensor):
@@ -283,7 +298,7 @@ class Optimizer:
     def _slot(self, p: Parameter, kept: dict[str, np.ndarray], slot: str) -> np.ndarray:
         array, data = kept.get(slot), p.data
         if array is None:
-            array = kept[slot] = np.zeros(p.shape, p.dtype)
+            array = kept[slot] = np.zeros(data.shape, data.dtype)
         if array.shape != data.shape or array.dtype != data.dtype:
             raise ValueError(
                 f"{self.name}: parameter {p.name!r} is {p.dtype} {p.shape}, but was {array.dtype} "
