@@ -63,7 +63,7 @@ LARGE: tuple[Case, ...] = (
     *(elementwise.unary(op, _FLAT) for op in elementwise.UNARY),
     *(elementwise.binary(op, _FLAT, (301, 1)) for op in elementwise.BINARY),
     elementwise.compare("less", _FLAT, _FLAT), elementwise.where(_FLAT, _FLAT, (131,)),
-    elementwise.clip(_FLAT, -0.5, 0.5), elementwise.accumulate(_FLAT), elementwise.scale(_FLAT, (301, 7, 1)),
+    elementwise.clip(_FLAT, -0.5, 0.5), elementwise.accumulate(_FLAT), elementwise.scale(_FLAT, (7, 301, 1)),
     *(reduce.reduce(op, _FLAT, axes) for op in reduce.OPS for axes in ((0,), (2,), (0, 2), (0, 1, 2))),
     *(reduce.arg(f, _FLAT, axis) for f in ("argmax", "argmin") for axis in (0, 2)),
     indexing.copy((517, 619), (1, 0), (1, 1)), indexing.copy((301, 7, 203), (1, 0, 2), (1, -1, 2)),
