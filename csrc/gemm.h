@@ -19,6 +19,7 @@ struct tile_args {
     ptrdiff_t rows, cols;     /* output block; cols <= TILE_COLS but for tile_block */
     ptrdiff_t R, K;           /* lengths of the outer and the inner sum */
     int add;                  /* start from what C holds */
+    int plain;                /* R == 1, rows a_i apart, no add, bias or activation; C is in a near cache */
     int activation;
     double alpha;
 };

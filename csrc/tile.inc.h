@@ -22,29 +22,31 @@
 #endif
 #endif
 #define TILE_COLS (TILE_VECTORS * VL)
+#define TILE_TALL (2 * TILE_ROWS)
 
 QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, const ptrdiff_t *a_row, REAL *c,
-                                  const int rows, const int vectors, const int scattered)
+                                  const int rows, const int vectors, const int scattered, const int plain)
 {
+    const int add = !plain && t->add, relu = !plain && t->activation == ACT_RELU;
     const REAL *b_panel = t->b;
     const ptrdiff_t a_i = t->a_i, a_k = t->a_k, b_k = t->b_k, b_next = t->b_panel, c_i = t->c_i;
-    const ptrdiff_t last = t->cols - (vectors - 1) * VL; /* valid lanes of the last vector */
-    vec acc[TILE_ROWS][TILE_WIDTH(1)];
+    const ptrdiff_t last = plain ? VL : t->cols - (vectors - 1) * VL; /* valid lanes of the last vector */
+    vec acc[TILE_TALL][TILE_WIDTH(1)];
 
-    if (!t->add) /* C's lines come while the sums are made */
-#pragma GCC unroll 16
+    if (!add && !plain) /* C's lines come while the sums are made */
+#pragma GCC unroll 28
         for (int i = 0; i < rows; i++) {
             __builtin_prefetch(c + i * c_i, 1);
-            __builtin_prefetch(c + i * c_i + t->cols - 1, 1);
+            if (vectors > 1) __builtin_prefetch(c + i * c_i + t->cols - 1, 1);
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 28
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
-            acc[i][j] = t->add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
+            acc[i][j] = add ? FN(load_upto)(c + i * c_i + j * VL, j == vectors - 1 ? last : VL, 0) : (vec){0};
 
-    for (ptrdiff_t r = 0; r < t->R; r++) {
-        const REAL *a_rk = t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
+    for (ptrdiff_t r = 0; r < (plain ? 1 : t->R); r++) {
+        const REAL *a_rk = !plain && t->a_r ? a + t->a_r[r] : a, *b = b_panel + r * t->b_r;
         for (ptrdiff_t k = 0; k < t->K; k++, a_rk += a_k, b += b_k) {
             if (vectors > TILE_VECTORS) { /* vector by vector: there is no room for all beside the accumulators */
 #pragma GCC unroll 8
@@ -59,22 +61,22 @@ QUERNEL_INLINE void FN(tile_body)(const struct tile_args *t, const REAL *a, cons
             vec b_j[TILE_VECTORS];
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) b_j[j] = FN(load)(b + j * VL);
-#pragma GCC unroll 16
+#pragma GCC unroll 28
             for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
                 for (int j = 0; j < vectors; j++) acc[i][j] += a_rk[scattered ? a_row[i] : i * a_i] * b_j[j];
         }
     }
 
-    const REAL *bias = t->bias;
+    const REAL *bias = plain ? NULL : t->bias;
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; j++) {
         const ptrdiff_t n = j == vectors - 1 ? last : VL;
         const vec b = bias ? FN(load_upto)(bias + j * VL, n, 0) : (vec){0};
-#pragma GCC unroll 16
+#pragma GCC unroll 28
         for (int i = 0; i < rows; i++) {
-            vec y = acc[i][j] + b;
-            if (t->activation == ACT_RELU) y = FN(vmax)((vec){0}, y);
+            vec y = bias ? acc[i][j] + b : acc[i][j];
+            if (relu) y = FN(vmax)((vec){0}, y);
             FN(store_upto)(c + i * c_i + j * VL, y, n);
         }
     }
@@ -87,7 +89,7 @@ typedef void FN(tile_fn)(const struct tile_args *t, const REAL *a, const ptrdiff
     static __attribute__((noinline)) void FN(tile_##rows##x##vectors##_##scattered)(                         \
         const struct tile_args *t, const REAL *a, const ptrdiff_t *a_row, REAL *c)                           \
     {                                                                                                        \
-        FN(tile_body)(t, a, a_row, c, rows, vectors, scattered);                                             \
+        FN(tile_body)(t, a, a_row, c, rows, vectors, scattered, 0);                                          \
     }
 #define TILE(rows) TILE_OF(rows, 1, 0) TILE_OF(rows, 2, 0) TILE_OF(rows, 1, 1) TILE_OF(rows, 2, 1)
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
@@ -127,6 +129,20 @@ static FN(tile_fn) *const FN(wide_tiles)[][2] = {
 };
 /* clang-format on */
 
+typedef void FN(plain_fn)(const struct tile_args *t, const REAL *a, REAL *c);
+
+/* Of plain columns: 5 % faster for sums of 32 terms, 10 % for 16. */
+static __attribute__((noinline)) void FN(tile_plain)(const struct tile_args *t, const REAL *a, REAL *c)
+{
+    FN(tile_body)(t, a, NULL, c, TILE_ROWS, TILE_VECTORS, 0, 1);
+}
+
+/* A single vector of columns leaves registers for twice the height: sums of 16 terms 24.6 to 22.4 us. */
+static __attribute__((noinline)) void FN(tile_tall)(const struct tile_args *t, const REAL *a, REAL *c)
+{
+    FN(tile_body)(t, a, NULL, c, TILE_TALL, 1, 0, 1);
+}
+
 /* The activations that are too long to stand in every tile are applied to the finished block, which is in cache. */
 static void FN(activate_block)(const struct tile_args *t)
 {
@@ -146,8 +162,13 @@ static void FN(tile_rows)(const struct tile_args *t)
     const ptrdiff_t *a_row = t->a_row;
     REAL *c = t->c;
     const int scattered = a_row != NULL;
-    ptrdiff_t tiles = (t->rows + TILE_ROWS - 1) / TILE_ROWS;
-    for (ptrdiff_t rows = t->rows; rows > 0; tiles--) {
+    ptrdiff_t rows = t->rows;
+    if (t->plain && t->cols % VL == 0) {
+        FN(plain_fn) *const tile = t->cols == VL ? FN(tile_tall) : FN(tile_plain);
+        const ptrdiff_t height = t->cols == VL ? TILE_TALL : TILE_ROWS;
+        for (; rows >= height; rows -= height, a += height * t->a_i, c += height * t->c_i) tile(t, a, c);
+    }
+    for (ptrdiff_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; rows > 0; tiles--) {
         const ptrdiff_t height = (rows + tiles - 1) / tiles;
         FN(tile_fn) *const tile = t->cols > TILE_COLS ? FN(wide_tiles)[height - 1][t->cols > 2 * TILE_COLS]
                                                       : FN(tiles)[height - 1][scattered][t->cols > VL];

@@ -55,7 +55,8 @@ static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrd
                               const struct winograd_args *a, ptrdiff_t count)
 {
     const ptrdiff_t C = a->C, K = a->K, panels = (K + TILE_COLS - 1) / TILE_COLS;
-    struct tile_args t = {.rows = count, .R = 1, .K = C, .a_i = FN(wino_row)(C), .a_k = 1, .b_k = TILE_COLS};
+    struct tile_args t = {
+        .rows = count, .R = 1, .K = C, .a_i = FN(wino_row)(C), .a_k = 1, .b_k = TILE_COLS, .plain = 1};
     t.c_i = (K + VL - 1) / VL * VL;
     for (int e = 0; e < a->piece * a->piece; e++)
         for (ptrdiff_t p = 0; p < panels; p++) {

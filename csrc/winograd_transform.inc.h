@@ -233,6 +233,7 @@ QUERNEL_INLINE void FN(wino_input_of)(REAL *restrict v, ptrdiff_t v_e, const REA
 {
     for (ptrdiff_t c = 0; c < C; c += VL) {
         vec half[WINO_PIECE * WINO_PIECE], d[WINO_PIECE], t[WINO_PIECE];
+#pragma GCC unroll 6
         for (int j = 0; j < P; j++) {
 #pragma GCC unroll 8
             for (int i = 0; i < P; i++) d[i] = FN(held)(FN(load_upto)(at[P * i + j] + c, C - c, 0));
@@ -240,6 +241,7 @@ QUERNEL_INLINE void FN(wino_input_of)(REAL *restrict v, ptrdiff_t v_e, const REA
 #pragma GCC unroll 8
             for (int i = 0; i < P; i++) half[P * i + j] = t[i];
         }
+#pragma GCC unroll 6
         for (int i = 0; i < P; i++) {
 #pragma GCC unroll 8
             for (int j = 0; j < P; j++) d[j] = FN(held)(half[P * i + j]);
