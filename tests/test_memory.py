@@ -108,6 +108,22 @@ def test_predictions_leave_nothing_behind():
     """)
 
 
+def test_large_arrays_are_resident_with_their_own_size():
+    """4 MiB and a header are two huge pages and a small one, not three huge ones."""
+    unguarded("""
+        import numpy as np
+        from benchmarks import memory
+        from quernel import kernels
+
+        x = np.ones(1 << 20, np.float32)
+        kernels.copy(x)
+        before = memory.resident()
+        held = [kernels.copy(x) for _ in range(20)]
+        grown = memory.resident() - before
+        assert grown <= 1.1 * sum(y.nbytes for y in held), grown
+    """)
+
+
 def test_repeated_work_asks_the_system_for_nothing():
     """After some steps, though what it uses in turn is more than it ever uses at once."""
     unguarded("""

@@ -51,7 +51,7 @@ cdef extern from *:
         char pad[64 - 2 * sizeof(size_t) - sizeof(void *) - sizeof(int)];
     };
 
-    enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, HUGE_PAGE = 1 << 21 };
+    enum { POOL_CLASSES = 256, POOL_ALIGN = 64, POOL_GUARD = 64, HUGE_PAGE = 1 << 21, LARGEST_PAGE = 1 << 16 };
     enum {
         POOL_REACH = 4,         /* classes above its own that a request may be served from: twice the size */
         POOL_LAUNCHERS = 8,     /* shelves for arrays, and as many for scratch, of threads that launch kernels */
@@ -86,11 +86,18 @@ cdef extern from *:
         return (log2 - 6) * 4 + (int)steps;
     }
 
-    /* Bytes to ask of the system for a block, and how they are aligned. */
+    /* Bytes to ask of the system for a block, and how they are aligned. What is left of a last huge page is ordinary
+     * pages: with its header, a block of 4 MB would hold 6. */
     static size_t pool_span_(size_t size, size_t *align)
     {
-        *align = size >= 2 * HUGE_PAGE ? HUGE_PAGE : POOL_ALIGN;
-        return (sizeof(struct pool_block) + size + *align - 1) / *align * *align;
+        size_t unit = *align = POOL_ALIGN;
+    #ifdef __linux__
+        if (size >= 2 * HUGE_PAGE) {
+            *align = HUGE_PAGE;
+            unit = LARGEST_PAGE;
+        }
+    #endif
+        return (sizeof(struct pool_block) + size + unit - 1) / unit * unit;
     }
 
     #ifdef __linux__
@@ -104,7 +111,7 @@ cdef extern from *:
             if (before) munmap(memory, before);
             if (spare - before) munmap(memory + before + bytes, spare - before);
             memory += before;
-            madvise(memory, bytes, MADV_HUGEPAGE); /* advice: failure changes nothing */
+            madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* advice: failure changes nothing */
         }
         return (struct pool_block *)memory;
     }
