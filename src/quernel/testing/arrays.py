@@ -10,6 +10,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 FRAME_BYTES = 256
+LARGE = 100_000  # elements
 # All bits set is NaN in float32 and float64: what is read from a frame shows in the result.
 FRAME_BYTE = 0xFF
 
@@ -37,12 +38,15 @@ def strided(x: Array) -> Array:
     """The same values, read-only, in memory of other order: axes reversed, every second element, last axis
     reversed.
 
-    The gaps hold NaN (or the largest integer), so that a kernel that ignores strides is found out.
+    The gaps hold NaN (or the largest integer), so that a kernel that ignores strides is found out. Large
+    arrays have gaps along their first and last axis only: 16 times their memory is slow to come by.
     """
     if x.ndim == 0:
         return read_only(x)
-    gaps = np.full(tuple(2 * n for n in x.shape[::-1]), _filler(x.dtype), x.dtype)
-    view = gaps.T[(slice(None, None, 2),) * x.ndim][..., ::-1]
+    steps = [2 if x.size < LARGE or axis in (0, x.ndim - 1) else 1 for axis in range(x.ndim)]
+    sizes = [n * step for n, step in zip(x.shape, steps, strict=True)]
+    gaps = np.full(sizes[::-1], _filler(x.dtype), x.dtype)
+    view = gaps.T[tuple([slice(None, None, step) for step in steps])][..., ::-1]
     view[...] = x
     view.flags.writeable = False
     return view
