@@ -31,14 +31,47 @@ QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
 /* Distance between the entries of one tile: an odd number of vectors, for the same reason. */
 QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row) { return (tiles * row / VL | 1) * VL; }
 
-/* Transforms tiles [first, first + count); with z also their dy. */
+/* Tiles beyond the next row of tiles, whose pixels are partly those of the present row. */
+#define WINO_AHEAD 3
+
+/* What tiles [first, first + count) take of images of `pixels` REALs, for memory to work while products are made. */
+struct FN(wino_fetch) {
+    const REAL *begin;
+    ptrdiff_t length;
+};
+
+QUERNEL_INLINE struct FN(wino_fetch) FN(wino_share)(const struct winograd_args *a, const void *images, ptrdiff_t pixels,
+                                                    ptrdiff_t first, ptrdiff_t count)
+{
+    const ptrdiff_t tiles = a->d_h * a->d_w * a->tiles_h * a->tiles_w;
+    const ptrdiff_t last = first + count < a->tiles ? first + count : a->tiles;
+    const ptrdiff_t begin = first / tiles * pixels + first % tiles * pixels / tiles;
+    const ptrdiff_t end = last / tiles * pixels + last % tiles * pixels / tiles;
+    return (struct FN(wino_fetch)){(const REAL *)images + begin, end > begin ? end - begin : 0};
+}
+
+/* Part e of the entries of it. */
+QUERNEL_INLINE void FN(wino_fetch_part)(const struct FN(wino_fetch) * f, ptrdiff_t e, ptrdiff_t entries,
+                                        const int write)
+{
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), end = f->length * (e + 1) / entries;
+    for (ptrdiff_t i = f->length * e / entries; i < end; i += line) __builtin_prefetch(f->begin + i, write, 2);
+}
+
+/* Transforms tiles [first, first + count); with z also their dy. Images are fetched so many tiles ahead, unless 0. */
 static void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, const REAL *zeros,
-                               const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count)
+                               const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count, ptrdiff_t ahead)
 {
     const ptrdiff_t row = FN(wino_row)(a->C), z_row = (a->K + VL - 1) / VL * VL;
     for (ptrdiff_t i = 0; i < count; i++) {
         const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
         const REAL *at[WINO_PIECE * WINO_PIECE];
+        if (ahead) {
+            const struct FN(wino_fetch) x = FN(wino_share)(a, a->x, a->H * a->W * a->C, first + i + ahead, 1);
+            const struct FN(wino_fetch) dy = FN(wino_share)(a, a->dy, a->OH * a->OW * a->K, first + i + ahead, 1);
+            FN(wino_fetch_part)(&x, 0, 1, 0);
+            if (z) FN(wino_fetch_part)(&dy, 0, 1, 0);
+        }
         FN(wino_piece)(at, (const REAL *)a->x + t.n * a->H * a->W * a->C, zeros, t.h - a->top, t.w - a->left, a->H,
                        a->W, a->C, a, a->piece);
         FN(wino_input)(v + i * row, v_e, at, a->C, a->piece);
@@ -52,13 +85,17 @@ static void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, c
 
 /* The products of `count` tiles with the filters. */
 static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrdiff_t v_e,
-                              const struct winograd_args *a, ptrdiff_t count)
+                              const struct winograd_args *a, ptrdiff_t first, ptrdiff_t count)
 {
+    const struct FN(wino_fetch) in = FN(wino_share)(a, a->x, a->H * a->W * a->C, first + count, count);
+    const struct FN(wino_fetch) out = FN(wino_share)(a, a->out, a->OH * a->OW * a->K, first, count);
     const ptrdiff_t C = a->C, K = a->K, panels = (K + TILE_COLS - 1) / TILE_COLS;
     struct tile_args t = {
         .rows = count, .R = 1, .K = C, .a_i = FN(wino_row)(C), .a_k = 1, .b_k = TILE_COLS, .plain = 1};
     t.c_i = (K + VL - 1) / VL * VL;
-    for (int e = 0; e < a->piece * a->piece; e++)
+    for (int e = 0; e < a->piece * a->piece; e++) {
+        FN(wino_fetch_part)(&in, e, a->piece * a->piece, 0);
+        FN(wino_fetch_part)(&out, e, a->piece * a->piece, 1);
         for (ptrdiff_t p = 0; p < panels; p++) {
             t.a = v + e * v_e;
             t.b = (const REAL *)a->u + (e * panels + p) * C * TILE_COLS;
@@ -66,6 +103,7 @@ static void FN(wino_products)(REAL *products, ptrdiff_t p_e, const REAL *v, ptrd
             t.cols = K - p * TILE_COLS < TILE_COLS ? K - p * TILE_COLS : TILE_COLS;
             FN(tile_rows)(&t);
         }
+    }
 }
 
 static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, void *scratch)
@@ -78,8 +116,8 @@ static void FN(winograd_forward)(const void *args, ptrdiff_t lo, ptrdiff_t hi, v
     FN(zero_run)(zeros, C);
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
         const ptrdiff_t first = unit * block, count = a->tiles - first < block ? a->tiles - first : block;
-        FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count);
-        FN(wino_products)(products, p_e, v, v_e, a, count);
+        FN(wino_transform)(v, v_e, NULL, 0, zeros, a, first, count, unit == lo ? a->tiles_w + WINO_AHEAD : 0);
+        FN(wino_products)(products, p_e, v, v_e, a, first, count);
         for (ptrdiff_t i = 0; i < count; i++) {
             const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
             if (t.h >= a->OH || t.w >= a->OW) continue; /* of a dilated convolution's smaller images */
@@ -108,7 +146,7 @@ static void FN(winograd_adjoint)(const void *args, ptrdiff_t lo, ptrdiff_t hi, v
             FN(wino_piece)(at, (const REAL *)a->x + t.n * a->H * a->W * C, zeros, t.h, t.w, a->H, a->W, C, a, a->m);
             FN(wino_output_gradient)(v + i * row, v_e, at, C, a->piece, a->m);
         }
-        FN(wino_products)(products, p_e, v, v_e, a, count);
+        FN(wino_products)(products, p_e, v, v_e, a, first, count);
         for (ptrdiff_t i = 0; i < count; i++) {
             const struct FN(wino_tile) t = FN(wino_tile_at)(a, first + i);
             const ptrdiff_t h = t.h - a->top, w = t.w - a->left, d_h = a->d_h, d_w = a->d_w;
@@ -143,10 +181,14 @@ static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_
         const ptrdiff_t end = (unit + 1) * a->chunk < a->tiles ? (unit + 1) * a->chunk : a->tiles;
         for (ptrdiff_t first = unit * a->chunk; first < end; first += a->block) {
             const ptrdiff_t count = end - first < a->block ? end - first : a->block;
-            FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count);
+            FN(wino_transform)(v, v_e, z, z_e, zeros, a, first, count, 0);
             struct tile_args t = {.rows = C, .R = 1, .K = count, .a_i = 1, .a_k = row, .b_k = z_row, .c_i = K};
             t.add = first > unit * a->chunk;
-            for (ptrdiff_t e = 0; e < entries; e++)
+            const struct FN(wino_fetch) x = FN(wino_share)(a, a->x, a->H * a->W * C, first + count, count);
+            const struct FN(wino_fetch) dy = FN(wino_share)(a, a->dy, a->OH * a->OW * K, first + count, count);
+            for (ptrdiff_t e = 0; e < entries; e++) {
+                FN(wino_fetch_part)(&x, e, entries, 0);
+                FN(wino_fetch_part)(&dy, e, entries, 0);
                 for (ptrdiff_t k = 0; k < K; k += TILE_COLS) {
                     t.a = v + e * v_e;
                     t.b = z + e * z_e + k;
@@ -154,6 +196,7 @@ static void FN(winograd_gradient_slice)(const void *args, ptrdiff_t lo, ptrdiff_
                     t.cols = K - k < TILE_COLS ? K - k : TILE_COLS;
                     FN(tile_rows)(&t);
                 }
+            }
         }
     }
 }
@@ -172,7 +215,7 @@ static void FN(winograd_gradient_transform)(const void *args, ptrdiff_t lo, ptrd
                         left = a->tiles - a->first_tile < a->chunk ? a->tiles - a->first_tile : a->chunk;
         const ptrdiff_t count = left - at < a->block ? left - at : a->block;
         REAL *v = (REAL *)a->v + at * row, *z = (REAL *)a->z + at * z_row;
-        FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count);
+        FN(wino_transform)(v, v_e, z, z_e, zeros, a, a->first_tile + at, count, a->tiles_w + WINO_AHEAD);
     }
 }
 
