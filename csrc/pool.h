@@ -16,10 +16,7 @@ enum {
     POOL_BYTE_POSITIONS = 256, /* that a byte can number */
     POOL_LARGE = 16,           /* positions from which a window's mean is summed in the order of memory */
     POOL_BLOCK = 1024,         /* neighbours summed at once there: 8 or 16 KiB of sums */
-    POOL_SCATTER = 32,         /* channels below which strided max pooling scatters backward */
-    /* Bytes of input between two rows of outputs from which a maximum asks for the next ones ahead: rows of several
-     * streams are not foreseen by the hardware (3x3 over 112x112x64: 1.5 ms against 2.0); smaller ones lose 5 %. */
-    POOL_PREFETCH = 1 << 15
+    POOL_SCATTER = 32          /* channels below which strided max pooling scatters backward */
 };
 
 /* How windows send back: to the winner, by its number; or an equal share, the same from all or by their size. */

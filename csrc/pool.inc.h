@@ -260,7 +260,8 @@ QUERNEL_INLINE void FN(pool_copy_items)(char *restrict out, const char *restrict
 #undef COPY_ITEMS
 }
 
-/* Asks for `rows` rows of `count` elements, which the next row of outputs will read. */
+/* Asks for `rows` rows of `count` elements, which the next row of outputs will read: the hardware does not foresee rows
+ * of several streams. 28x28x32 from memory 9.6 to 7.2 ms for 1000 images, from the caches 5 to 10 % slower. */
 QUERNEL_INLINE void FN(pool_prefetch)(const REAL *x, ptrdiff_t count, ptrdiff_t stride, ptrdiff_t rows)
 {
     for (ptrdiff_t i = 0; i < rows; i++)
@@ -275,7 +276,6 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
     /* Few channels and a stride: pool as if the stride were 1, then pick every sw-th. Pays while that many times the
      * work still takes fewer vectors than one for each output. */
     const int pick = sw > 1 && C * sw <= VL;
-    const int prefetch = is_max && a->sh * W * C * (ptrdiff_t)sizeof(REAL) >= POOL_PREFETCH;
     REAL *const dense = scratch;
     void *const dense_index = dense + W * C;
     for (ptrdiff_t unit = lo; unit < hi; unit++) {
@@ -288,7 +288,7 @@ QUERNEL_INLINE void FN(pool_forward)(const struct pool_args *a, ptrdiff_t lo, pt
             const ptrdiff_t w = q * sw - a->left;
             const ptrdiff_t run = q == whole.begin && (sw == 1 || pick) && whole.end > q ? whole.end - q : 1;
             const struct FN(pool_span) cols = FN(pool_inside)(w, a->KW, W);
-            if (prefetch) FN(pool_prefetch)(x + (a->KH * W + w) * C, run * sw * C, W * C, a->sh);
+            if (is_max) FN(pool_prefetch)(x + (a->KH * W + w) * C, run * sw * C, W * C, a->sh);
             if (run > 1 && pick) {
                 const ptrdiff_t count = ((run - 1) * sw + 1) * C;
                 const ptrdiff_t bytes = C * (ptrdiff_t)sizeof(REAL);
