@@ -56,7 +56,7 @@ CONSTANTS: dict[str, Constant] = {
     **_cython(
         "winograd", "-3x3-",
         "GRAIN_WORK GRAIN_TRANSFORM BLOCK_BYTES MIN_TILES MAX_TILES LEAST_UNITS SLICE_BYTES SLICES "
-        "CHUNK_BYTES CHUNK_TILES",
+        "FEW_SLICES SMALL_SUM CHUNK_BYTES CHUNK_TILES",
     ),
     **_cython("recurrent", "lstm", "GRAIN_WORK GRAIN_COPY FEW_ROWS IN_PLACE_STEPS ROWS_PER_THREAD STEP_WORK"),
     **_cython("pool", "pool", "GRAIN_WORK"),

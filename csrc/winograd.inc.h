@@ -31,31 +31,34 @@ QUERNEL_INLINE ptrdiff_t FN(wino_row)(ptrdiff_t C)
 /* Distance between the entries of one tile: an odd number of vectors, for the same reason. */
 QUERNEL_INLINE ptrdiff_t FN(wino_slab)(ptrdiff_t tiles, ptrdiff_t row) { return (tiles * row / VL | 1) * VL; }
 
-/* Tiles beyond the next row of tiles, whose pixels are partly those of the present row. */
-#define WINO_AHEAD 3
-
-/* What tiles [first, first + count) take of images of `pixels` REALs, for memory to work while products are made. */
+/* Data come from memory more slowly than they are transformed, and what the hardware foresees ends at every piece. So
+ * what the next tiles read, and what the present ones will write, is fetched into the second-level cache meanwhile:
+ * 64 images of 32 x 32 x 16 that are in no cache took 2.3 ms forward, 2.35 and 2.5 for the gradients, now 1.7 each. */
 struct FN(wino_fetch) {
     const REAL *begin;
     ptrdiff_t length;
 };
 
-QUERNEL_INLINE struct FN(wino_fetch) FN(wino_share)(const struct winograd_args *a, const void *images, ptrdiff_t pixels,
-                                                    ptrdiff_t first, ptrdiff_t count)
+/* Tiles beyond the next row of tiles, whose pixels are partly those of the present row. */
+#define WINO_AHEAD 3
+
+/* The share of tiles [first, first + count) in images of `size` elements: in the order of memory, which for whole rows
+ * of tiles is what they touch; a guess for dilated ones. */
+QUERNEL_INLINE struct FN(wino_fetch)
+    FN(wino_share)(const struct winograd_args *a, const void *images, ptrdiff_t size, ptrdiff_t first, ptrdiff_t count)
 {
     const ptrdiff_t tiles = a->d_h * a->d_w * a->tiles_h * a->tiles_w;
-    const ptrdiff_t last = first + count < a->tiles ? first + count : a->tiles;
-    const ptrdiff_t begin = first / tiles * pixels + first % tiles * pixels / tiles;
-    const ptrdiff_t end = last / tiles * pixels + last % tiles * pixels / tiles;
-    return (struct FN(wino_fetch)){(const REAL *)images + begin, end > begin ? end - begin : 0};
+    const ptrdiff_t from = first < a->tiles ? first : a->tiles, to = from + count < a->tiles ? from + count : a->tiles;
+    const ptrdiff_t begin = from / tiles * size + from % tiles * size / tiles;
+    const ptrdiff_t end = to / tiles * size + to % tiles * size / tiles;
+    return (struct FN(wino_fetch)){(const REAL *)images + begin, end - begin};
 }
 
-/* Part e of the entries of it. */
-QUERNEL_INLINE void FN(wino_fetch_part)(const struct FN(wino_fetch) * f, ptrdiff_t e, ptrdiff_t entries,
-                                        const int write)
+/* Part e of so many. */
+QUERNEL_INLINE void FN(wino_fetch_part)(const struct FN(wino_fetch) * f, ptrdiff_t e, ptrdiff_t parts, const int write)
 {
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), end = f->length * (e + 1) / entries;
-    for (ptrdiff_t i = f->length * e / entries; i < end; i += line) __builtin_prefetch(f->begin + i, write, 2);
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), end = f->length * (e + 1) / parts;
+    for (ptrdiff_t i = f->length * e / parts; i < end; i += line) __builtin_prefetch(f->begin + i, write, 2);
 }
 
 /* Transforms tiles [first, first + count); with z also their dy. Images are fetched so many tiles ahead, unless 0. */
@@ -68,9 +71,11 @@ static void FN(wino_transform)(REAL *v, ptrdiff_t v_e, REAL *z, ptrdiff_t z_e, c
         const REAL *at[WINO_PIECE * WINO_PIECE];
         if (ahead) {
             const struct FN(wino_fetch) x = FN(wino_share)(a, a->x, a->H * a->W * a->C, first + i + ahead, 1);
-            const struct FN(wino_fetch) dy = FN(wino_share)(a, a->dy, a->OH * a->OW * a->K, first + i + ahead, 1);
             FN(wino_fetch_part)(&x, 0, 1, 0);
-            if (z) FN(wino_fetch_part)(&dy, 0, 1, 0);
+        }
+        if (ahead && z) {
+            const struct FN(wino_fetch) dy = FN(wino_share)(a, a->dy, a->OH * a->OW * a->K, first + i + ahead, 1);
+            FN(wino_fetch_part)(&dy, 0, 1, 0);
         }
         FN(wino_piece)(at, (const REAL *)a->x + t.n * a->H * a->W * a->C, zeros, t.h - a->top, t.w - a->left, a->H,
                        a->W, a->C, a, a->piece);

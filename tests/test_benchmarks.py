@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,60 +159,3 @@ def test_peak_lines_compare_with_the_least():
     assert memory.peak_line("step", 2_000_000, {"a": 8_000_000, "b": 4_000_000}).split() == [
         "step", "2.0", "2.00", "a", "8.0,", "b", "4.0",
     ]  # fmt: skip
-
-
-PEER_STEPS = """
-from benchmarks.networks import NETWORKS
-from benchmarks.sides import peer
-from benchmarks.sides.quernel_side import Side
-from benchmarks.suites import fit, training
-from benchmarks.suites import fit
-from benchmarks.versus import accuracies, compared
-from benchmarks.work import Work
-from tests.test_benchmarks import _images
-import numpy as np
-
-data = _images(np.random.default_rng(0))
-works = [
-    Work("train_step", name, NETWORKS[name].inputs(4), {"network": name}, tolerance=training.TOLERANCE)
-    for name in NAMES
-]
-if FITS:
-    works.append(fit.fit("mlp 784-100-10", "bars", lambda: data, 200, 20, 0.5, epochs=6))
-for work in works:
-    assert compared(work, Side(1), peer(PEER, 1), "float32", 1, 0.0), work.name
-"""
-
-
-def _steps_of(
-    peer: str, names: list[str], fits: bool, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """In a process of their own: what peers start and set must not meet the other tests."""
-    library = peer.partition("_")[0]
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    code = f"NAMES, PEER, FITS = {names!r}, {peer!r}, {fits!r}\n{PEER_STEPS}"
-    command, settings = [sys.executable, "-c", code], {**os.environ, **environment}
-    return subprocess.run(command, cwd=tune.ROOT, env=settings, text=True, stderr=subprocess.PIPE)
-
-
-@pytest.mark.parametrize(
-    ("peer", "names", "fits"),
-    [
-        (
-            "jax",
-            ["mlp 784-128-10", "cnn 28x28", "lstm 2x256 of 64 characters"],
-            False,
-        ),  # the rest compile long
-        ("torch", list(networks.NETWORKS), True),
-        ("sklearn", ["mlp 784-128-10"], True),
-    ],
-)
-def test_peers_train_alike(peer, names, fits):
-    done = _steps_of(peer, names, fits)
-    assert done.returncode == 0, done.stderr
-
-
-def test_what_was_not_compiled_is_not_timed():
-    done = _steps_of("torch_compile", ["mlp 784-128-10"], False, TORCHDYNAMO_DISABLE="1")
-    assert done.returncode == 1 and "torch.compile has compiled nothing" in done.stderr

@@ -192,12 +192,13 @@ cdef void run_winograd_gradient(const void *args) noexcept nogil:
     cdef const winograd *w = <const winograd *> args
     cdef winograd_args a
     cdef Py_ssize_t row, p_row, size = 8 if w.real else 4, blocks, entries = entries_of(w)
-    cdef Py_ssize_t sum_bytes = entries * w.C * w.K * size
+    cdef Py_ssize_t sum_bytes = entries * w.C * w.K * size, slices
+    cdef bint small_sum
     fill(&a, w, &row, &p_row)
     blocks = ceil_div(a.tiles, a.block)
     a.slices = 1
-    cdef Py_ssize_t slices = SLICES if blocks >= SLICES else FEW_SLICES
-    cdef bint small_sum = a.tiles * (row + p_row) > SMALL_SUM * w.C * w.K
+    slices = SLICES if blocks >= SLICES else FEW_SLICES
+    small_sum = a.tiles * (row + p_row) > SMALL_SUM * w.C * w.K
     if sum_bytes <= SLICE_BYTES and (blocks >= SLICES or blocks >= FEW_SLICES and small_sum):
         a.chunk = ceil_div(blocks, slices) * a.block
         a.slices = ceil_div(a.tiles, a.chunk)
@@ -219,8 +220,8 @@ cdef void run_winograd_gradient(const void *args) noexcept nogil:
 cdef void sum_together(winograd_args *a, const winograd *w, Py_ssize_t row, Py_ssize_t p_row) noexcept nogil:
     """a.u, the gradient in the transformed domain: transforms of a chunk of tiles by all threads, then its products."""
     cdef Py_ssize_t size = 8 if w.real else 4, lanes = table.lanes[w.real], tile_cols = table.tile_cols[w.real]
-    cdef Py_ssize_t entries = entries_of(w), chunk = max(<Py_ssize_t> CHUNK_TILES, CHUNK_BYTES // (entries * size * (row + p_row)))
-    a.chunk = max(<Py_ssize_t> 1, min(a.tiles, chunk))
+    cdef Py_ssize_t entries = entries_of(w), chunk = CHUNK_BYTES // (entries * size * (row + p_row))
+    a.chunk = max(<Py_ssize_t> 1, min(a.tiles, max(<Py_ssize_t> CHUNK_TILES, chunk)))
     a.block = min(a.block, max(<Py_ssize_t> 1, ceil_div(a.chunk, 16)))
     a.v = pool_take(<size_t> (slabs(w, a.chunk, row, p_row) * size))
     if a.v == NULL:
