@@ -19,6 +19,7 @@ import numpy as np
 
 from quernel import backend as B
 from quernel import naming
+from quernel.ops.checks import below
 from quernel.targets import class_numbers, class_scores, common_shape, sample_weights
 from quernel.tensor import as_array
 
@@ -40,7 +41,9 @@ class Metric:
 
     def _add(self, values: np.ndarray, sample_weight: Any) -> None:
         if sample_weight is None:
-            self.total += float(values.sum(dtype=np.float64))
+            self.total += (
+                np.count_nonzero(values) if values.dtype == bool else float(values.sum(dtype=np.float64))
+            )
             self.count += values.size
             return
         weights = sample_weights(self.name, sample_weight, values.shape, np.float64)
@@ -117,8 +120,7 @@ class CategoricalAccuracy(Metric):
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """``(..., classes)`` to ``(...)``."""
-        y_true, y_pred = _pair(self.name, y_true, y_pred)
-        return y_true.argmax(axis=-1) == _best(y_pred)
+        return _same_class(self.name, y_true, y_pred)
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -126,8 +128,7 @@ class SparseCategoricalAccuracy(Metric):
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Labels ``(...)`` or ``(..., 1)``, predictions ``(..., classes)`` to ``(...)``."""
-        class_scores(self.name, y_pred)
-        return _labels(self.name, y_true, y_pred) == _best(y_pred)
+        return _right_class(self.name, y_true, y_pred)
 
 
 class SparseTopKCategoricalAccuracy(Metric):
@@ -176,14 +177,11 @@ class Accuracy(Metric):
         if y_pred.dtype.kind in "iub":
             y_true, y_pred = _pair(self.name, y_true, y_pred)
             return (y_true == y_pred).mean(axis=-1)
-        metric: Metric
         if y_pred.ndim < 2 or y_pred.shape[-1] == 1:
-            metric = BinaryAccuracy(0.0 if self.from_logits else 0.5, self.name)
-        elif y_true.shape == y_pred.shape:
-            metric = CategoricalAccuracy(self.name)
-        else:
-            metric = SparseCategoricalAccuracy(self.name)
-        return metric.values(y_true, y_pred)
+            return BinaryAccuracy(0.0 if self.from_logits else 0.5, self.name).values(y_true, y_pred)
+        if y_true.shape == y_pred.shape:
+            return _same_class(self.name, y_true, y_pred)
+        return _right_class(self.name, y_true, y_pred)
 
 
 class FunctionMetric(Metric):
@@ -247,7 +245,7 @@ def _labels(where: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
             f"{where}: expected y_true with integers (class numbers), got {labels.dtype}; convert them with "
             "y.astype('int64')"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    if not below(np.ascontiguousarray(labels, np.int64), classes):
         raise ValueError(
             f"{where}: expected labels from 0 to {classes - 1} for {classes} classes, got labels from "
             f"{labels.min()} to {labels.max()}"
@@ -255,8 +253,20 @@ def _labels(where: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     return labels
 
 
+def _same_class(where: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    y_true, y_pred = _pair(where, y_true, y_pred)
+    return y_true.argmax(axis=-1) == _best(y_pred)
+
+
+def _right_class(where: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    class_scores(where, y_pred)
+    return _labels(where, y_true, y_pred) == _best(y_pred)
+
+
 def _best(y_pred: np.ndarray) -> np.ndarray:
     """Where each row is greatest; -1 if it holds a NaN, so that it never counts as right."""
     best = B.argmax(y_pred, y_pred.ndim - 1)
-    chosen = np.take_along_axis(y_pred, best[..., None], axis=-1)[..., 0]
-    return np.where(np.isnan(chosen), -1, best)
+    classes = y_pred.shape[-1]
+    chosen = y_pred.reshape(-1).take(best.reshape(-1) + np.arange(0, y_pred.size, classes))
+    unclear = np.isnan(chosen).reshape(best.shape)
+    return np.where(unclear, -1, best) if unclear.any() else best
