@@ -46,7 +46,7 @@ CONSTANTS: dict[str, Constant] = {
     **_cython(
         "gemm", "matmul",
         "GRAIN_WORK GRAIN_COPY TILES_PER_BLOCK TURNED_TILES_PER_BLOCK FEW_BLOCKS "
-        "SLICE_MIN IN_PLACE_BYTES FEW_ROWS WIDE_PANELS STREAM_B STREAM_COLS",
+        "SLICE_MIN IN_PLACE_BYTES ONE_SET_BYTES ONE_SET_TILES FEW_ROWS WIDE_PANELS STREAM_B STREAM_COLS",
     ),
     **_cython(
         "conv_core", "conv",

@@ -41,8 +41,8 @@ class Metric:
 
     def _add(self, values: np.ndarray, sample_weight: Any) -> None:
         if sample_weight is None:
-            self.total += (
-                np.count_nonzero(values) if values.dtype == bool else float(values.sum(dtype=np.float64))
+            self.total += float(
+                np.count_nonzero(values) if values.dtype == bool else values.sum(dtype=np.float64)
             )
             self.count += values.size
             return
