@@ -24,7 +24,7 @@ from .cases import CASES, of
 
 FUNCTIONS = tuple(dict.fromkeys(case.function for case in CASES))
 SHOWN = 12  # failures printed in full
-# glibc keeps what large arrays give back. Half of the time of these tests went into pages fresh from the system.
+# glibc keeps what large arrays give back: much of the time of these tests went into pages fresh from the system.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 
 

@@ -254,7 +254,9 @@ class _SoftmaxLoss(Loss):
 
     def reduced(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
         """What calling the loss gives."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__}: define reduced(y_true, y_pred, sample_weight, reduction)"
+        )
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """``(..., classes)`` to ``(...)``."""
@@ -267,10 +269,9 @@ class _SoftmaxLoss(Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         cls = type(self)
+        # Unless a subclass of the user's changes one of them.
         if cls.call is not _SoftmaxLoss.call or cls.counted is not _SoftmaxLoss.counted:
-            return super().__call__(
-                y_true, y_pred, sample_weight
-            )  # a subclass of the user's changes one of them
+            return super().__call__(y_true, y_pred, sample_weight)
         return self.reduced(y_true, y_pred, sample_weight, self.reduction)
 
 

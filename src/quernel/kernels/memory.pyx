@@ -8,8 +8,9 @@ so that at most a quarter of a block is unused; but before the system is asked, 
 taken. Together with what is in use, free blocks take no more than the most that ever was in use: the rest goes back to
 the system when it is asked for more. Work that repeats itself would pay for that in every step, so that the limit is
 raised while the system is asked for the same sizes again; after a few steps nothing goes back any more. Work whose
-shapes do not repeat keeps to the limit. Large blocks ask for huge pages: where an array is larger than the
-caches, half of the time of a pass over it is spent on looking up 4 KiB pages (measured: 27 and 42 GB/s).
+shapes do not repeat keeps to the limit. Large blocks ask for huge pages: half of the time of a pass over an array
+larger than the caches goes into looking up 4 KiB pages (measured: 27 and 42 GB/s). What a last huge page would hold
+too little of is left to ordinary pages: with its header, a block of 4 MB would take 6.
 
 ``QUERNEL_MEMORY_GUARD=1`` is for tests: blocks are framed by a pattern that is checked when they come back, and
 filled with NaN when handed out, so that neither a stray write nor a read of memory never written passes unseen.
@@ -86,16 +87,12 @@ cdef extern from *:
         return (log2 - 6) * 4 + (int)steps;
     }
 
-    /* Bytes to ask of the system for a block, and how they are aligned. What is left of a last huge page is ordinary
-     * pages: with its header, a block of 4 MB would hold 6. */
+    /* Bytes to ask of the system for a block, and how they are aligned. */
     static size_t pool_span_(size_t size, size_t *align)
     {
         size_t unit = *align = POOL_ALIGN;
     #ifdef __linux__
-        if (size >= 2 * HUGE_PAGE) {
-            *align = HUGE_PAGE;
-            unit = LARGEST_PAGE;
-        }
+        if (size >= 2 * HUGE_PAGE) *align = HUGE_PAGE, unit = LARGEST_PAGE;
     #endif
         return (sizeof(struct pool_block) + size + unit - 1) / unit * unit;
     }
