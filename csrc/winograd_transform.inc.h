@@ -1,10 +1,13 @@
 /* winograd_transform.inc.h   The three transforms of winograd.inc.h and their adjoints, of one filter or one tile.
  *
- * Points of pieces of P x P: 0, `pairs` of p and -p, infinity, in this order. With c the coefficients of
- * prod (x^2 - p^2) over all pairs, and e_q those of the same product without pair q, the rows of B' are
- *   0: sum_k c_k d[2k]      p_q and -p_q: sum_k e_qk d[2k + 2] +- p_q sum_k e_qk d[2k + 1]      infinity: sum_k c_k
- * d[2k + 1]. A polynomial of n coefficients is evaluated at the points by A (n = m) and, with a scale for each point,
- * by G. */
+ * Points of pieces of P x P: 0, pairs of p and -p, infinity, in this order. Let c be the coefficients of the product of
+ * x^2 - p^2 over all pairs, and e_q those of the product without pair q. Then the rows of B' are
+ *
+ *   0           sum_k c_k d[2k]
+ *   p_q, -p_q   sum_k e_qk d[2k + 2] + or - p_q sum_k e_qk d[2k + 1]
+ *   infinity    sum_k c_k d[2k + 1]
+ *
+ * A polynomial of n coefficients is evaluated at the points: by A, n = m, and, with a factor for each point, by G. */
 
 #define WINO_PIECE 8                    /* the larger P */
 #define WINO_PAIRS (WINO_PIECE / 2 - 1) /* of that P */
@@ -28,7 +31,7 @@ QUERNEL_INLINE REAL FN(wino_power)(const int q, const int i)
     return q == 0 ? 1 : q == 1 ? (REAL)(1 << i) : 1 / (REAL)(1 << i);
 }
 
-/* What G divides by: the differences of the point from all others. Point 0, then pairs. */
+/* Factors of the rows of G, one over the product of a point's differences from all others: point 0, then pairs. */
 QUERNEL_INLINE REAL FN(wino_scale)(const int P, const int point)
 {
     static const REAL scale[2][WINO_PAIRS + 1] = {{(REAL)0.25, (REAL)(-1.0 / 6), (REAL)(1.0 / 24)},
@@ -36,7 +39,7 @@ QUERNEL_INLINE REAL FN(wino_scale)(const int P, const int point)
     return scale[P == 8][point];
 }
 
-/* One dimension of each transform. Sums start with their largest term's coefficient, in the order of k. */
+/* One dimension of each transform: the sum over all pairs, and over all but one, of every second element of d. */
 QUERNEL_INLINE vec FN(wino_all)(const vec *d, const int P)
 {
     vec sum = FN(wino_c)(P, 0) * d[0];
