@@ -39,8 +39,8 @@ def fit(
 
 
 def works() -> Iterator[Work]:
-    # Shuffles and starts differ: after five epochs two runs were seen 0.8 % apart, after one of Fashion-MNIST 0.1 %, and
-    # 1.8 % on a fifth of its images.
+    # Shuffles and starts differ: two runs were seen 0.8 % apart after five epochs of MNIST, 0.1 % after one of
+    # Fashion-MNIST, and 1.8 % after one of a fifth of its images.
     for batch in (32, 200):  # 200 is scikit-learn's default
         yield fit("mlp 784-100-10", "MNIST", datasets.load_mnist, 60_000, batch, tolerance=0.02, epochs=5)
     yield fit("fashion 83,466", "Fashion-MNIST", datasets.load_fashion_mnist, 60_000, 1000, 0.05, parts=6)
